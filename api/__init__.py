@@ -1,0 +1,1 @@
+"""The HTTP service: a view of the live network, fed by Kafka alone."""

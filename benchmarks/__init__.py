@@ -1,0 +1,1 @@
+"""Speed and accuracy, each asserted before it is reported."""

@@ -1,0 +1,1 @@
+"""From a GPS ping to headways, congestion and arrival estimates."""

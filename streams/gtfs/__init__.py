@@ -1,0 +1,1 @@
+"""The schedule, before any bus moves."""

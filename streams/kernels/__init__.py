@@ -1,0 +1,1 @@
+"""Arithmetic on arrays: no clock, no I/O, no strings."""

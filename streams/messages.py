@@ -1,0 +1,288 @@
+"""The records on the wire: for every topic its columns, in the words of GTFS, GTFS-Realtime and TIDES.
+
+A record is a JSON object of equally long lists, one list per column, so that a person with a console consumer can
+read it. In memory the same thing is `Columns`: numpy arrays by name. Unknown is null on the wire; in memory it
+is NaN for a number, -1 for a small integer, None for an id. Zero always means zero.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import orjson
+
+Columns = dict[str, np.ndarray]
+
+
+class Kind(StrEnum):
+    """What a column holds, and so how it looks in memory."""
+
+    ID = "id"  # str or None, object array
+    TIME = "time"  # POSIX seconds, float64, NaN unknown
+    NUMBER = "number"  # float64, NaN unknown
+    INT = "int"  # int64, -1 unknown
+    BOOL = "bool"  # bool
+    JSON = "json"  # any JSON value or None, object array
+
+
+Spec = Mapping[str, Kind]
+
+PING: Spec = {
+    "vehicle_id": Kind.ID,
+    "timestamp": Kind.TIME,
+    "lat": Kind.NUMBER,
+    "lon": Kind.NUMBER,
+    "route_id": Kind.ID,
+    "direction_id": Kind.INT,
+    "trip_id": Kind.ID,
+    "start_date": Kind.ID,
+    "start_time": Kind.ID,
+    "bearing_deg": Kind.NUMBER,
+    "speed_mps": Kind.NUMBER,
+    "odometer_m": Kind.NUMBER,
+    "occupancy_status": Kind.ID,
+    "label": Kind.ID,
+}
+PING_REQUIRED = ("vehicle_id", "timestamp", "lat", "lon")
+
+# One row per accepted ping, and again (revision + 1) for pings that a late one made think anew.
+POSITION: Spec = {
+    "vehicle_id": Kind.ID,
+    "timestamp": Kind.TIME,
+    "lat": Kind.NUMBER,
+    "lon": Kind.NUMBER,
+    "bearing_deg": Kind.NUMBER,
+    "reported_speed_mps": Kind.NUMBER,
+    "odometer_m": Kind.NUMBER,
+    "occupancy_status": Kind.ID,
+    "label": Kind.ID,
+    "route_id": Kind.ID,
+    "direction_id": Kind.INT,
+    "pattern_id": Kind.ID,
+    "trip_id_performed": Kind.ID,
+    "trip_id_scheduled": Kind.ID,
+    "service_date": Kind.ID,  # YYYY-MM-DD
+    "start_time": Kind.ID,  # HH:MM:SS of the run, stable for the run
+    "dist_m": Kind.NUMBER,
+    "offset_m": Kind.NUMBER,
+    "match_probability": Kind.NUMBER,
+    "route_candidates": Kind.JSON,  # [{"route_id", "direction_id", "probability"}] while undecided
+    "trip_type": Kind.ID,  # TIDES: In service, Layover, Deadhead, ...; null while undecided
+    "off_route": Kind.BOOL,
+    "stop_id": Kind.ID,
+    "stop_sequence": Kind.INT,
+    "current_status": Kind.ID,  # GTFS-RT: STOPPED_AT, INCOMING_AT, IN_TRANSIT_TO
+    "speed_mps": Kind.NUMBER,  # smoothed, along the pattern
+    "h3_cell": Kind.ID,
+    "revision": Kind.INT,
+}
+
+# A run passed a gate (identity: trip_id_performed, gate_seq). At a stop gate arrival and departure are the visit;
+# departure is null while the bus stands. `determined_at` is the timestamp of the ping that settled it.
+PASSING: Spec = {
+    "vehicle_id": Kind.ID,
+    "trip_id_performed": Kind.ID,
+    "trip_id_scheduled": Kind.ID,
+    "pattern_id": Kind.ID,
+    "gate_seq": Kind.INT,  # position in the pattern's list of gates
+    "gate_ix": Kind.INT,  # the place, in this network
+    "arrival_time": Kind.TIME,
+    "departure_time": Kind.TIME,
+    "schedule_relationship": Kind.ID,  # Scheduled; Missing (not seen) and Skipped (detour) have null times
+    "determined_at": Kind.TIME,
+    "revision": Kind.INT,
+    "withdrawn": Kind.BOOL,
+}
+
+# A vehicle drove through one directed cell (identity: vehicle_id, cell_ix, entered_at rounded to 1 s).
+TRAVERSAL: Spec = {
+    "vehicle_id": Kind.ID,
+    "trip_id_performed": Kind.ID,
+    "cell_ix": Kind.INT,  # the directed cell, in this network
+    "entered_at": Kind.TIME,
+    "running_s": Kind.NUMBER,  # without stop dwell
+    "distance_m": Kind.NUMBER,
+    "determined_at": Kind.TIME,
+    "revision": Kind.INT,
+    "withdrawn": Kind.BOOL,
+}
+
+# Facts of this vehicle determined at or before `until` are final.
+CLOSED: Spec = {"vehicle_id": Kind.ID, "until": Kind.TIME}
+
+HEADWAY: Spec = {
+    "trip_id_performed": Kind.ID,
+    "gate_id": Kind.ID,
+    "event_timestamp": Kind.TIME,
+    "route_id": Kind.ID,
+    "direction_id": Kind.INT,
+    "pattern_id": Kind.ID,
+    "stop_id": Kind.ID,
+    "vehicle_id": Kind.ID,
+    "leader_id": Kind.ID,
+    "dist_m": Kind.NUMBER,
+    "headway_s": Kind.NUMBER,
+    "scheduled_headway_s": Kind.NUMBER,
+    "headway_ratio": Kind.NUMBER,
+    "band": Kind.ID,  # bunched, close, even, wide, gap
+    "revision": Kind.INT,
+    "withdrawn": Kind.BOOL,
+}
+
+ARRIVAL: Spec = {
+    "made_at": Kind.TIME,
+    "trip_id_performed": Kind.ID,
+    "scheduled_stop_sequence": Kind.INT,
+    "vehicle_id": Kind.ID,
+    "trip_id_scheduled": Kind.ID,
+    "route_id": Kind.ID,
+    "direction_id": Kind.INT,
+    "stop_id": Kind.ID,
+    "arrival_p10": Kind.TIME,
+    "arrival_p50": Kind.TIME,
+    "arrival_p90": Kind.TIME,
+    "arrival_time": Kind.TIME,  # the one told to a passenger; all four null: no longer held
+}
+
+CONGESTION: Spec = {
+    "window_start": Kind.TIME,
+    "window_s": Kind.INT,
+    "h3_cell": Kind.ID,
+    "heading_octant": Kind.INT,
+    "lane": Kind.ID,  # busway, mixed
+    "speed_mps": Kind.NUMBER,
+    "free_flow_mps": Kind.NUMBER,
+    "congestion_level": Kind.ID,  # GTFS-RT: RUNNING_SMOOTHLY, STOP_AND_GO, CONGESTION, SEVERE_CONGESTION
+    "n_vehicles": Kind.INT,
+    "n_samples": Kind.INT,
+    "final": Kind.BOOL,  # the window is closed: this row will not change
+}
+
+INDICATOR: Spec = {
+    "made_at": Kind.TIME,
+    "route_id": Kind.ID,
+    "direction_id": Kind.INT,
+    "n_vehicles": Kind.INT,
+    "n_headways": Kind.INT,
+    "headway_mean_s": Kind.NUMBER,
+    "headway_cv": Kind.NUMBER,  # standard deviation / mean
+    "scheduled_headway_s": Kind.NUMBER,
+    "excess_wait_s": Kind.NUMBER,
+    "share_bunched": Kind.NUMBER,
+    "share_gapped": Kind.NUMBER,
+}
+
+ALERT: Spec = {
+    "alert_id": Kind.ID,
+    "revision": Kind.INT,
+    "kind": Kind.ID,  # bunching, gap, vehicle_lost, source_silent, engine_error, ...
+    "severity": Kind.ID,  # GTFS-RT: INFO, WARNING, SEVERE
+    "active_from": Kind.TIME,
+    "active_to": Kind.TIME,  # null while active
+    "route_id": Kind.ID,
+    "direction_id": Kind.INT,
+    "stop_id": Kind.ID,
+    "vehicle_id": Kind.ID,
+    "cause": Kind.ID,
+    "effect": Kind.ID,
+    "header": Kind.ID,
+    "description": Kind.ID,
+}
+
+REJECT: Spec = {
+    "reason": Kind.ID,
+    "source_topic": Kind.ID,
+    "source_partition": Kind.INT,
+    "source_offset": Kind.INT,
+    "source_index": Kind.INT,
+    "record_time": Kind.TIME,
+    "event_timestamp": Kind.TIME,
+    "vehicle_id": Kind.ID,
+    "raw_base64": Kind.ID,  # the ping's own bytes up to 64 kB; null beyond that
+    "raw_length": Kind.INT,
+    "raw_sha256": Kind.ID,
+}
+
+HEARTBEAT = b'{"heartbeat":true}'
+
+
+def empty(spec: Spec) -> Columns:
+    """No rows of this record."""
+    return {name: _array(kind, []) for name, kind in spec.items()}
+
+
+def column(kind: Kind, values: list[Any]) -> np.ndarray:
+    """One column in memory from wire values (None is unknown)."""
+    return _array(kind, values)
+
+
+def rows(columns: Columns) -> int:
+    """How many rows there are."""
+    return len(next(iter(columns.values()))) if columns else 0
+
+
+def take(columns: Columns, index: np.ndarray | slice) -> Columns:
+    """The chosen rows of every column."""
+    return {name: values[index] for name, values in columns.items()}
+
+
+def concat(spec: Spec, parts: list[Columns]) -> Columns:
+    """All parts, one behind the other."""
+    if not parts:
+        return empty(spec)
+    return {name: np.concatenate([p[name] for p in parts]) for name in spec}
+
+
+def to_wire(spec: Spec, columns: Columns) -> dict[str, Any]:
+    """What `orjson.dumps(..., option=OPT_SERIALIZE_NUMPY)` turns into the record's JSON."""
+    out: dict[str, Any] = {}
+    for name, kind in spec.items():
+        values = columns[name]
+        if kind in (Kind.ID, Kind.JSON):
+            out[name] = values.tolist()
+        elif kind is Kind.INT:
+            known = values >= 0
+            out[name] = values if known.all() else [v if v >= 0 else None for v in values.tolist()]
+        else:
+            out[name] = values  # NaN is null in JSON
+    return out
+
+
+def encode(spec: Spec, columns: Columns) -> bytes:
+    """A record's bytes."""
+    return orjson.dumps(to_wire(spec, columns), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def from_wire(spec: Spec, record: Mapping[str, Any]) -> Columns:
+    """Columns of a parsed record. Raises ValueError when columns are missing or differ in length."""
+    try:
+        columns = {name: _array(kind, record[name]) for name, kind in spec.items()}
+    except KeyError as missing:
+        raise ValueError(f"column {missing} is missing") from None
+    if len({len(v) for v in columns.values()}) > 1:
+        raise ValueError("columns differ in length")
+    return columns
+
+
+def decode(spec: Spec, value: bytes) -> Columns:
+    """Columns of a record's bytes."""
+    return from_wire(spec, orjson.loads(value))
+
+
+def _array(kind: Kind, values: list[Any]) -> np.ndarray:
+    if kind in (Kind.ID, Kind.JSON):
+        out = np.empty(len(values), dtype=object)
+        if kind is Kind.ID:
+            out[:] = values
+        else:
+            for i, v in enumerate(values):
+                out[i] = v
+        return out
+    if kind is Kind.INT:
+        if None in values:
+            values = [-1 if v is None else v for v in values]
+        return np.asarray(values, dtype=np.int64)
+    if kind is Kind.BOOL:
+        return np.asarray(values, dtype=np.bool_)
+    return np.asarray(values, dtype=np.float64)  # None becomes NaN

@@ -1,0 +1,1 @@
+"""Recordings: played into Kafka, or run through the engine without it."""

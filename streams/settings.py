@@ -1,0 +1,140 @@
+"""Every setting: unit, default, reason. Read once from the environment, then passed in as a value.
+
+The variable of `settings.track.lateness_s` is `KORIDOR_TRACK_LATENESS_S`; those of the first group carry no group
+name (`KORIDOR_BROKERS`). A value that cannot be used is refused at the start, with the setting's name and what
+would be right.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, get_type_hints
+
+
+class WrongSetting(ValueError):
+    """A setting cannot be used; the message names it and says what would be right."""
+
+
+def setting(default: Any, reason: str, unit: str = "", low: float | None = None, high: float | None = None) -> Any:
+    """A dataclass field with its reason, unit and bounds."""
+    return field(default=default, metadata={"reason": reason, "unit": unit, "low": low, "high": high})
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """How to reach the broker; names and sizes of topics."""
+
+    brokers: str = setting("", "host:port[,host:port…]; empty: `koridor broker` starts an embedded one")
+    prefix: str = setting("koridor", "first part of every topic and group name: one per network")
+    partitions: int = setting(16, "of `pings`: the most track workers that can share the load", low=1, high=1024)
+    security_protocol: str = setting("PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+    ssl_cafile: str = setting("", "file with the broker's CA certificates")
+    ssl_certfile: str = setting("", "client certificate, for mutual TLS")
+    ssl_keyfile: str = setting("", "key of the client certificate")
+    sasl_mechanism: str = setting("PLAIN", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    sasl_username: str = setting("", "user name")
+    sasl_password: str = setting("", "password")
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Batches, snapshots and recovery of the Faust worker."""
+
+    batch_records: int = setting(200, "records a step takes at the most", "records", low=1)
+    batch_wait_s: float = setting(0.05, "how long a step waits for a full batch", "s", low=0.0, high=5.0)
+    snapshot_every_s: float = setting(5.0, "work that a crash repeats at the most", "s", low=0.1)
+    heartbeat_s: float = setting(1.0, "silence moves time too: one small record per partition", "s", low=0.1)
+    session_timeout_s: float = setting(10.0, "a dead worker's partitions move after this", "s", low=1.0)
+    warm_up_s: float = setting(1800.0, "how far back in record time to start without a snapshot", "s", low=0.0)
+    max_failures: int = setting(3, "failures on one offset before it is rejected", low=1)
+    metrics_port: int = setting(
+        0, "loopback port of this worker's Prometheus metrics; 0: any free one", low=0, high=65535
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """The tracker: one vehicle at a time."""
+
+    lateness_s: float = setting(30.0, "order of a vehicle's pings does not matter within this", "s", low=0.0, high=30.0)
+    future_s: float = setting(60.0, "event time may be ahead of record time by this", "s", low=0.0)
+    silent_s: float = setting(120.0, "a vehicle's facts close after this much record time without a ping", "s", low=1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class City:
+    """Headways, congestion, estimates, alerts: all vehicles of a network."""
+
+    statement_s: float = setting(5.0, "grid of record time on which statements are made", "s", low=1.0)
+    restate_s: float = setting(
+        60.0, "everything current is said again this often, for an API that starts", "s", low=5.0
+    )
+    window_s: int = setting(300, "congestion window", "s", low=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The HTTP service."""
+
+    host: str = setting("127.0.0.1", "loopback unless set otherwise")
+    port: int = setting(8080, "HTTP port; 0: any free one", low=0, high=65535)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, grouped by the step that uses them."""
+
+    kafka: Kafka = field(default_factory=Kafka)
+    worker: Worker = field(default_factory=Worker)
+    track: Track = field(default_factory=Track)
+    city: City = field(default_factory=City)
+    api: Api = field(default_factory=Api)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> "Settings":
+        """Settings of the environment; raises WrongSetting, also for a KORIDOR_ variable that is none."""
+        env = os.environ if env is None else env
+        known = {name: (group, f) for name, group, f in _variables()}
+        for name in env:
+            if name.startswith("KORIDOR_") and name not in known and name not in NOT_SETTINGS:
+                raise WrongSetting(f"{name}: there is no such setting; `koridor settings` lists them all")
+        values: dict[str, dict[str, Any]] = {}
+        for name, (group, f) in known.items():
+            if name in env:
+                values.setdefault(group, {})[f.name] = _parse(name, env[name], _types(group)[f.name], f)
+        groups = {f.name: f.default_factory for f in fields(cls)}
+        return cls(**{g: groups[g](**v) for g, v in values.items()})  # type: ignore[operator,misc]
+
+
+NOT_SETTINGS = frozenset({"KORIDOR_HOME"})  # where the embedded broker and caches keep their files
+_GROUPS = {"kafka": Kafka, "worker": Worker, "track": Track, "city": City, "api": Api}
+
+
+def _types(group: str) -> dict[str, Any]:
+    return get_type_hints(_GROUPS[group])
+
+
+def _variables() -> Iterator[tuple[str, str, Field[Any]]]:
+    for group, cls in _GROUPS.items():
+        for f in fields(cls):
+            middle = "" if group == "kafka" else f"{group.upper()}_"
+            yield f"KORIDOR_{middle}{f.name.upper()}", group, f
+
+
+def _parse(name: str, text: str, kind: type, f: Field[Any]) -> Any:
+    try:
+        value: Any = text if kind is str else kind(text)
+    except ValueError:
+        raise WrongSetting(f"{name}={text!r}: needs a number, for example {f.default}") from None
+    low, high = f.metadata["low"], f.metadata["high"]
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
+        bounds = " and ".join(
+            f"{word} {bound:g}" for word, bound in (("at least", low), ("at most", high)) if bound is not None
+        )
+        raise WrongSetting(f"{name}={text!r}: must be {bounds} (default {f.default})")
+    return value
+
+
+def table() -> list[tuple[str, str, str, str]]:
+    """Variable, default, unit and reason of every setting, for the README and `koridor settings`."""
+    return [(name, str(f.default), f.metadata["unit"], f.metadata["reason"]) for name, _, f in _variables()]

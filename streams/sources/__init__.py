@@ -1,0 +1,1 @@
+"""One file per input format, each an iterator of pings."""
