@@ -1,0 +1,66 @@
+# One command each, the same here and in CI. `make help` lists them.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+PYTHON ?= python3
+
+# pip and uv take the package index from their own configuration; nothing here names one.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format types unit unit-python bench bench-short lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## the locked dependencies and koridor itself, in .venv
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "koridor needs Python 3.11 or newer: make install PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "$(PYTHON) cannot make a virtual environment (on Debian: apt install python3-venv)" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+run: install ## broker, worker, API and a recording: prints the address of the map
+	$(BIN)/koridor run
+
+# The summary of the tests stands last, so that the end of a log says how it went.
+test: export CI := 1
+test: check unit-python bench-short unit ## everything that CI runs
+
+check: install format types ## formatting, lint, types and import contracts
+
+format: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: install ## the tests, kernels compiled
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+
+unit-python: install ## the kernels' tests again, not compiled: real tracebacks, bounds and coverage
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m kernel
+
+bench: install ## every benchmark; results go to benchmarks/results
+	$(BIN)/python -m benchmarks
+
+bench-short: install ## every benchmark in seconds: none of them can rot
+	@! test -f benchmarks/__main__.py || $(BIN)/python -m benchmarks --short
+
+lock: install ## requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet \
+	  --output-file requirements.lock
+
+clean: ## caches, build results and the local broker's data; not .venv
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .koridor
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
