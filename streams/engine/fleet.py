@@ -1,0 +1,158 @@
+"""The newest position of every vehicle: one row per vehicle, arrays to read without a loop."""
+
+from typing import Any
+
+import numpy as np
+
+from streams.engine.names import Names, grown
+from streams.gtfs.network import Network
+from streams.messages import Columns, rows
+
+Array = np.ndarray
+
+# trip_type as a small number; TIDES's words, in this order; -1 undecided
+TRIP_TYPES = ("In service", "Layover", "Deadhead", "Pullout", "Pullin", "Other not in service")
+IN_SERVICE, LAYOVER = 0, 1
+_TRIP_TYPE: dict[str | None, int] = {name: i for i, name in enumerate(TRIP_TYPES)}
+
+_COLUMNS: dict[str, tuple[Any, Any]] = {
+    # name: (dtype, what "no news yet" looks like)
+    "timestamp": (np.float64, np.nan),  # event time of the newest position
+    "revision": (np.int64, -1),  # of that position
+    "news": (np.float64, np.nan),  # record time of the last row of this vehicle
+    "lat": (np.float64, np.nan),
+    "lon": (np.float64, np.nan),
+    "pattern": (np.int64, -1),
+    "run": (np.int64, -1),
+    "dist_m": (np.float64, np.nan),  # along the pattern's shape; NaN unless on route
+    "speed_mps": (np.float64, np.nan),  # smoothed, along the pattern
+    "trip_type": (np.int8, -1),  # place in TRIP_TYPES
+    "off_route": (np.bool_, False),
+    "probability": (np.float64, np.nan),
+    "stop_ix": (np.int64, -1),
+    "stop_sequence": (np.int64, -1),
+    "gate_seq": (np.int64, -1),  # last gate passed on `gate_run`
+    "gate_run": (np.int64, -1),
+    "gate_time": (np.float64, np.nan),  # event time of that passing
+}
+
+
+class Fleet:
+    """Vehicles of one network. A row is a vehicle; `names` numbers them; arrays may be longer than `len(fleet)`."""
+
+    timestamp: Array
+    revision: Array
+    news: Array
+    lat: Array
+    lon: Array
+    pattern: Array
+    run: Array
+    dist_m: Array
+    speed_mps: Array
+    trip_type: Array
+    off_route: Array
+    probability: Array
+    stop_ix: Array
+    stop_sequence: Array
+    gate_seq: Array
+    gate_run: Array
+    gate_time: Array
+
+    def __init__(self) -> None:
+        self.names = Names()
+        for name, (dtype, _) in _COLUMNS.items():
+            setattr(self, name, np.empty(0, dtype=dtype))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def intern(self, vehicle_ids: Any) -> Array:
+        """The row (i8) of each vehicle; new ones get the next rows."""
+        before = len(self.names)
+        ix = self.names.intern(vehicle_ids)
+        if len(self.names) > before:
+            for name, (_, fill) in _COLUMNS.items():
+                setattr(self, name, grown(getattr(self, name), len(self.names), fill))
+        return ix
+
+    def observe(
+        self, record_time: float, positions: Columns, vehicle: Array, run: Array, pattern: Array, network: Network
+    ) -> None:
+        """Keep the newest position of each vehicle: the greatest (timestamp, revision), whatever the order."""
+        if not rows(positions):
+            return
+        self.news[vehicle] = record_time
+        timestamp, revision = positions["timestamp"], positions["revision"]
+        order = np.lexsort((revision, timestamp, vehicle))
+        last = np.append(vehicle[order][1:] != vehicle[order][:-1], True)
+        row = order[last]
+        v = vehicle[row]
+        newer = ~(
+            (timestamp[row] < self.timestamp[v])
+            | ((timestamp[row] == self.timestamp[v]) & (revision[row] < self.revision[v]))
+        )
+        row, v = row[newer], v[newer]
+        for name in ("timestamp", "revision", "lat", "lon", "dist_m", "speed_mps", "off_route", "stop_sequence"):
+            getattr(self, name)[v] = positions[name][row]
+        self.probability[v] = positions["match_probability"][row]
+        self.run[v] = run[row]
+        self.pattern[v] = pattern[row]
+        self.trip_type[v] = [_TRIP_TYPE.get(t, -1) for t in positions["trip_type"][row].tolist()]
+        stop = network.stop_ix
+        self.stop_ix[v] = [stop.get(s, -1) for s in positions["stop_id"][row].tolist()]
+
+    def passed(self, passings: Columns, vehicle: Array, run: Array) -> None:
+        """Remember the last gate that each vehicle passed on the run it is on."""
+        seen = np.isfinite(passings["arrival_time"]) & ~passings["withdrawn"]
+        at = np.flatnonzero(seen)
+        if not len(at):
+            return
+        time, seq, v = passings["arrival_time"][at], passings["gate_seq"][at], vehicle[at]
+        order = np.lexsort((seq, time, v))
+        last = np.append(v[order][1:] != v[order][:-1], True)
+        pick = order[last]
+        vp = v[pick]
+        newer = ~(time[pick] < self.gate_time[vp])
+        pick, vp = pick[newer], vp[newer]
+        self.gate_time[vp] = time[pick]
+        self.gate_seq[vp] = seq[pick]
+        self.gate_run[vp] = run[at][pick]
+
+    def in_service(self, at: float, silent_s: float) -> Array:
+        """Rows of the vehicles in service that were heard of within `silent_s` of record time `at`."""
+        n = len(self)
+        return np.flatnonzero(
+            (self.trip_type[:n] == IN_SERVICE) & (self.pattern[:n] >= 0) & (at - self.news[:n] < silent_s)
+        )
+
+    def keep(self, used: Array) -> tuple["Fleet", Array]:
+        """A fleet of the used rows only, and the new row of each old one (-1: forgotten)."""
+        kept = np.flatnonzero(used)
+        out = Fleet()
+        out.names = Names(self.names.of(kept))
+        for name in _COLUMNS:
+            setattr(out, name, getattr(self, name)[kept].copy())
+        number = np.full(len(self), -1, dtype=np.int64)
+        number[kept] = np.arange(len(kept))
+        return out, number
+
+    def renumber_runs(self, run: Array) -> None:
+        """Runs get new numbers: `run[old]`."""
+        n = len(self)
+        for column in (self.run, self.gate_run):
+            known = column[:n] >= 0
+            column[:n][known] = run[column[:n][known]]
+
+    def dump(self) -> dict[str, Any]:
+        """The fleet as a tree."""
+        n = len(self)
+        return {"ids": self.names.to_list(), **{name: getattr(self, name)[:n] for name in _COLUMNS}}
+
+    @classmethod
+    def load(cls, tree: dict[str, Any]) -> "Fleet":
+        """The fleet of `dump`'s tree."""
+        out = cls()
+        out.intern(tree["ids"])
+        for name in _COLUMNS:
+            getattr(out, name)[: len(out)] = tree[name]
+        return out

@@ -1,0 +1,70 @@
+"""Ids and their numbers: strings are turned into array positions once, on their way into the city."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+
+class Names:
+    """Numbers ids in the order in which they are first seen. -1 is None.
+
+    The numbers depend on what was seen first, so nothing that is published may be ordered by them.
+    """
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._ix: dict[str | None, int] = {None: -1}
+        self._ids: Array = np.full(64, None, dtype=object)
+        self._count = 0
+        for name in ids:
+            self._add(name)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def intern(self, ids: Any) -> Array:
+        """The number (i8) of each id; new ids get the next ones."""
+        try:
+            return np.fromiter(map(self._ix.__getitem__, ids), dtype=np.int64, count=len(ids))
+        except KeyError:
+            for name in ids:
+                if name not in self._ix:
+                    self._add(name)
+            return np.fromiter(map(self._ix.__getitem__, ids), dtype=np.int64, count=len(ids))
+
+    def find(self, name: str | None) -> int:
+        """The number of an id, -1 when it has none."""
+        return self._ix.get(name, -1)
+
+    def of(self, ix: Array) -> Array:
+        """The ids of these numbers as an object array; None for -1."""
+        found: Array = self._ids[ix]  # the last place is never taken, so that -1 finds None
+        return found
+
+    def name(self, ix: int) -> str | None:
+        """The id of one number; None for -1."""
+        found: str | None = self._ids[ix]
+        return found
+
+    def to_list(self) -> list[str]:
+        """All ids in the order of their numbers."""
+        ids: list[str] = self._ids[: self._count].tolist()
+        return ids
+
+    def _add(self, name: str) -> None:
+        if self._count + 1 >= len(self._ids):
+            self._ids = np.concatenate([self._ids, np.full(len(self._ids), None, dtype=object)])
+        self._ids[self._count] = name
+        self._ix[name] = self._count
+        self._count += 1
+
+
+def grown(array: Array, size: int, fill: Any) -> Array:
+    """The array with room for `size` rows at least; new rows hold `fill`. Grows by doubling."""
+    have = len(array)
+    if size <= have:
+        return array
+    more = np.full((max(size, 2 * have, 64) - have, *array.shape[1:]), fill, dtype=array.dtype)
+    return np.concatenate([array, more])

@@ -1,0 +1,97 @@
+"""What the city asks of its parts (headways, congestion, arrivals, indicators, alerts), and what it hands them.
+
+The city takes one `positions` record after the other. It turns ids into numbers once (`Facts`), lets every part
+observe the record, and on a grid of record time asks every part for its statements. A part object is immutable
+(network, settings, tables made of them); what it remembers is its state, which stands in `CityState.parts` under
+the part's name, so that parts may read each other's. Nothing published may depend on the numbers that vehicles and
+runs happen to have, nor on how records were split into calls.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from streams.engine.fleet import Fleet
+from streams.engine.runs import Runs
+from streams.messages import Columns
+
+Array = np.ndarray
+CityOutput = dict[str, Columns]  # by name of the topic
+
+
+@dataclass(slots=True)
+class Facts:
+    """One `positions` record: its columns as they came, and beside them the numbers of their ids, row by row.
+
+    Vehicles are rows of `CityState.fleet`, runs rows of `CityState.runs`. Patterns are resolved by `pattern_id`, so
+    they are right under another network's record too; `gate_ix` and `cell_ix` in the columns are only right
+    when `same_network` (use pattern and `gate_seq` for gates; -1 pattern: unknown here, leave the row out).
+    """
+
+    record_time: float
+    same_network: bool
+    positions: Columns
+    passings: Columns
+    traversals: Columns
+    closed: Columns
+    position_vehicle: Array  # i8
+    position_run: Array  # i8, -1 none
+    position_pattern: Array  # i8, -1 none
+    passing_vehicle: Array
+    passing_run: Array
+    passing_pattern: Array
+    traversal_vehicle: Array
+    traversal_run: Array
+    closed_vehicle: Array
+
+
+@dataclass(slots=True)
+class CityState:
+    """Everything the city remembers of one network."""
+
+    fleet: Fleet
+    runs: Runs
+    parts: dict[str, Any]
+    record_time: float = float("nan")  # newest seen
+    started_at: float = float("nan")  # record time of the first record
+    next_grid: float = float("nan")  # record time of the next statements
+    counts: dict[str, int] = field(default_factory=dict)  # for metrics: rows used, rows skipped and why
+
+    def count(self, name: str, rows: int = 1) -> None:
+        """Add to a counter."""
+        if rows:
+            self.counts[name] = self.counts.get(name, 0) + rows
+
+
+class Part(Protocol):
+    """One noun of the city. Implementations: headways, congestion, arrivals, indicators, alerts."""
+
+    name: str
+
+    def fresh(self) -> Any:
+        """An empty state."""
+
+    def observe(self, city: CityState, facts: Facts) -> CityOutput:
+        """Take in one record (fleet and runs already know it); returns the facts to publish at once."""
+
+    def statements(self, city: CityState, at: float, restate: bool) -> CityOutput:
+        """What is to be said at grid time `at` (record time, before any record of `at` or later is observed).
+
+        `restate`: say everything current, also what has not changed.
+        """
+
+    def dump(self, state: Any) -> Any:
+        """The state as a tree for `state.pack`."""
+
+    def load(self, tree: Any, same_network: bool) -> Any:
+        """The state of `dump`'s tree. `same_network` false: keep what can be told by ids, start the rest afresh."""
+
+    def runs_in_use(self, state: Any) -> Array:
+        """Numbers of the runs that the state refers to (any order, repeats allowed)."""
+
+    def renumber(self, state: Any, run: Array, vehicle: Array) -> None:
+        """Runs and vehicles get new numbers: `run[old]`, `vehicle[old]`; -1: forgotten. Change the state in place."""
+
+    def warm_up(self) -> None:
+        """Compile the part's kernels."""

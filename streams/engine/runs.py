@@ -1,0 +1,98 @@
+"""The runs (performed trips) that the city knows: `trip_id_performed` and what does not change during a run."""
+
+from collections.abc import Iterable
+from datetime import date
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from streams.engine.names import Names, grown
+
+Array = np.ndarray
+
+
+class Runs:
+    """One row per run: vehicle, pattern, scheduled trip, service day and a key that does not depend on arrival order.
+
+    What is known of a run when it is first seen stays; only what was unknown is filled in later.
+    """
+
+    def __init__(self) -> None:
+        self.names = Names()
+        self.vehicle: Array = np.empty(0, dtype=np.int64)  # row of the fleet
+        self.pattern: Array = np.empty(0, dtype=np.int64)  # -1 unknown in this network
+        self.trip: Array = np.empty(0, dtype=np.int64)  # trip_ix of the network, -1 unknown
+        self.day: Array = np.empty(0, dtype=np.int64)  # service date, proleptic ordinal; 0 unknown
+        self.key: Array = np.empty(0, dtype=np.uint64)  # of the id's bytes: settles ties by content
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def observe(self, ids: Any, vehicle: Array, pattern: Array, trip: Array) -> Array:
+        """The row (i8) of each run id, -1 for None; a new one is noted with the vehicle, pattern and trip beside it."""
+        before = len(self.names)
+        ix = self.names.intern(ids)
+        if len(self.names) > before:
+            self._note(before)
+        known = ix >= 0
+        if known.any():
+            rows = ix[known]
+            for column, values in ((self.vehicle, vehicle), (self.pattern, pattern), (self.trip, trip)):
+                unknown = (column[rows] < 0) & (values[known] >= 0)
+                if unknown.any():  # the first row of the record wins: assign in reverse
+                    column[rows[unknown][::-1]] = values[known][unknown][::-1]
+        return ix
+
+    def keep(self, used: Array) -> tuple["Runs", Array]:
+        """A table of the used runs only, and the new number of each old one (-1: forgotten)."""
+        kept = np.flatnonzero(used)
+        out = Runs()
+        out.names = Names(self.names.of(kept))
+        n = len(kept)
+        for name in _COLUMNS:
+            setattr(out, name, getattr(self, name)[kept][:n].copy())
+        number = np.full(len(self), -1, dtype=np.int64)
+        number[kept] = np.arange(n)
+        return out, number
+
+    def dump(self) -> dict[str, Any]:
+        """The table as a tree."""
+        n = len(self)
+        return {
+            "ids": self.names.to_list(),
+            **{name: getattr(self, name)[:n] for name in ("vehicle", "pattern", "trip")},
+        }
+
+    @classmethod
+    def load(cls, tree: dict[str, Any]) -> "Runs":
+        """The table of `dump`'s tree."""
+        out = cls()
+        out.names = Names(tree["ids"])
+        out._note(0)
+        for name in ("vehicle", "pattern", "trip"):
+            getattr(out, name)[: len(out)] = tree[name]
+        return out
+
+    def _note(self, start: int) -> None:
+        n = len(self.names)
+        for name in _COLUMNS:
+            setattr(self, name, grown(getattr(self, name), n, 0 if name in ("day", "key") else -1))
+        ids = self.names.of(np.arange(start, n))
+        self.day[start:n] = service_days(ids)
+        self.key[start:n] = [int.from_bytes(blake2b(v.encode(), digest_size=8).digest(), "little") for v in ids]
+
+
+_COLUMNS = ("vehicle", "pattern", "trip", "day", "key")
+
+
+def service_days(ids: Iterable[str]) -> list[int]:
+    """Service date (proleptic ordinal) that `<service_date>:<vehicle_id>:<n>` begins with; 0 where it does not."""
+    heads = [v[:10] for v in ids]
+    memo: dict[str, int] = {}
+    for text in set(heads):
+        try:
+            memo[text] = date.fromisoformat(text).toordinal()
+        except ValueError:
+            memo[text] = 0
+    return [memo[text] for text in heads]
