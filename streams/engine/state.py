@@ -61,7 +61,7 @@ def unpack(data: bytes) -> Tree:
                 return np.frombuffer(raw, dtype=np.dtype(dtype)).reshape(shape).copy()
             return {k: restore(v) for k, v in node.items()}
         if isinstance(node, list):
-            if node and (isinstance(node[0], str) or node[0] is None):
+            if all(isinstance(v, str) or v is None for v in node):
                 return node
             return [restore(v) for v in node]
         return node

@@ -37,6 +37,17 @@ ARGS = [
     "--no-first-run",
 ]
 
+# The package's own names folders of another platform; without a font Chromium draws no text at all.
+FONTS_CONF = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>{folder}/fonts</dir>
+  <dir>/usr/share/fonts</dir>
+  <cachedir>{folder}/fonts-cache</cachedir>
+  <config></config>
+</fontconfig>
+"""
+
 
 def home() -> Path:
     """Where the fetched browser is kept."""
@@ -82,6 +93,7 @@ def _install(folder: Path) -> None:
                 assert source is not None
                 _unpack(path.name.removesuffix(".br"), source.read(), unpacked)
         (unpacked / "chromium").chmod(0o755)
+        (unpacked / "fonts.conf").write_text(FONTS_CONF.format(folder=folder))
         try:
             unpacked.rename(folder)  # all of it or nothing
         except OSError:
