@@ -59,6 +59,7 @@ class Network:
     route_dir_direction: Array  # i1, direction_id, -1 where the feed has none
 
     # --- patterns: same route, direction, stops and shape
+    pattern_headsign: list[str]  # of most of its trips, "" unknown
     pattern_route_ix: Array  # i4
     pattern_direction: Array  # i1, -1
     pattern_route_dir_ix: Array  # i4
