@@ -70,6 +70,19 @@ class City:
         60.0, "everything current is said again this often, for an API that starts", "s", low=5.0
     )
     window_s: int = setting(300, "congestion window", "s", low=60)
+    headway_bands: str = setting(
+        "skate",
+        "headway / planned below which buses are bunched and close, from which wide and gap: "
+        "skate (0.33,0.5,1.5,2), swiftly (0.75,0.75,1.25,1.25) or four numbers",
+    )
+    gate_every: int = setting(4, "between stops, headways are told at every so many gates (~50 m each)", low=1)
+    overnight_s: float = setting(
+        7200.0, "a bus of yesterday's service leads today's only if it passed this shortly before", "s", low=0.0
+    )
+    indicator_window_s: float = setting(3600.0, "rolling window of the route indicators", "s", low=60.0, high=7200.0)
+    alert_after_s: float = setting(60.0, "bunching and gaps are told once they have lasted this long", "s", low=0.0)
+    lost_after_s: float = setting(120.0, "a vehicle in service is lost after so long without a ping", "s", low=5.0)
+    source_silent_s: float = setting(60.0, "no pings of any vehicle for this long: the source is silent", "s", low=5.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +91,18 @@ class Api:
 
     host: str = setting("127.0.0.1", "loopback unless set otherwise")
     port: int = setting(8080, "HTTP port; 0: any free one", low=0, high=65535)
+    tick_s: float = setting(0.2, "how often the view publishes what came in", "s", low=0.02, high=5.0)
+    look_back_s: float = setting(300.0, "how far back an API that starts reads the output topics", "s", low=0.0)
+    stale_s: float = setting(60.0, "a vehicle whose newest ping is older is marked stale", "s", low=1.0)
+    drop_s: float = setting(600.0, "a vehicle whose newest ping is older is no longer shown", "s", low=1.0)
+    arrival_lapse_s: float = setting(60.0, "an arrival estimate not repeated for this long has lapsed", "s", low=1.0)
+    lapse_s: float = setting(180.0, "other statements not repeated for this long: three restatements", "s", low=1.0)
+    keep_alive_s: float = setting(15.0, "a live stream without news sends a comment this often", "s", low=0.1)
+    live_backlog_kb: int = setting(
+        2048, "a slow client of the live stream is reset when more waits for it", "kB", low=1
+    )
+    cors_origins: str = setting("", "origins that may call from a browser: empty none, * all, else a,b,c")
+    drives_on: str = setting("left", "side of the road that congestion is drawn on: left or right")
 
 
 @dataclass(frozen=True, slots=True)

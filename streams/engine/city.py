@@ -1,0 +1,272 @@
+"""The city stage: all vehicles of one network in one order; positions in, headways, estimates, cells and alerts out.
+
+Records are taken strictly one after the other. When record time crosses the grid (every `statement_s`), every part
+makes its statements *before* the record's own facts are observed, so a statement at 12:00:05 knows exactly
+the records stamped before 12:00:05, whatever batch they came in. Heartbeats carry no facts and move record time.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from streams import messages
+from streams.engine import state as codec
+from streams.engine.fleet import Fleet
+from streams.engine.headways import Headways
+from streams.engine.part import CityOutput, CityState, Facts, Part
+from streams.engine.runs import Runs
+from streams.engine.stage import Output, Record
+from streams.gtfs.network import Network
+from streams.messages import Columns, Spec
+from streams.settings import Settings
+
+Array = np.ndarray
+
+IN: dict[str, Spec] = {
+    "positions": messages.POSITION,
+    "passings": messages.PASSING,
+    "traversals": messages.TRAVERSAL,
+    "closed": messages.CLOSED,
+}
+OUT: dict[str, Spec] = {
+    "headways": messages.HEADWAY,
+    "arrivals": messages.ARRIVAL,
+    "congestion": messages.CONGESTION,
+    "indicators": messages.INDICATOR,
+    "alerts": messages.ALERT,
+}
+ROWS_PER_RECORD = 10_000  # a re-statement of a large city stays far below the topic's largest record
+MOST_GRID_POINTS = 720  # caught up one by one after a hole in record time; of a longer one only the last
+FORGET_EVERY_S = 600.0
+FORGET_VEHICLE_S = 86_400.0
+
+
+def parts_of(network: Network, settings: Settings) -> tuple[Part, ...]:
+    """The parts of the city, in the order in which they observe a record and make their statements."""
+    return (Headways(network, settings),)
+
+
+class City:
+    """The stage behind `positions` (see stage.py)."""
+
+    name = "city"
+    version = 1
+    source = "positions"
+
+    def __init__(self, network: Network, settings: Settings, parts: Sequence[Part] | None = None) -> None:
+        self.network = network
+        self.settings = settings
+        self.parts = tuple(parts) if parts is not None else parts_of(network, settings)
+        self._every_s = settings.city.statement_s
+        self._restate_every = max(1, round(settings.city.restate_s / self._every_s))
+
+    # --- the stage
+
+    def fresh(self, partition: int) -> CityState:
+        """An empty state; the city has one partition."""
+        return CityState(Fleet(), Runs(), {part.name: part.fresh() for part in self.parts})
+
+    def step(self, state: CityState, records: Sequence[Record]) -> list[Output]:
+        """Advance `state` record by record; every output carries the offset of the record it belongs to."""
+        outputs: list[Output] = []
+        for record in records:
+            network_hash, columns = self._decode(state, record.value)
+            said = self.advance(state, columns, record.record_time, network_hash)
+            for topic, spec in OUT.items():
+                if topic in said:
+                    for start in range(0, messages.rows(said[topic]), ROWS_PER_RECORD):
+                        chunk = messages.take(said[topic], slice(start, start + ROWS_PER_RECORD))
+                        outputs.append(Output(topic, messages.encode(spec, chunk), record.offset))
+        return outputs
+
+    def advance(
+        self,
+        state: CityState,
+        columns: Mapping[str, Columns] | None,
+        record_time: float,
+        network_hash: str | None = None,
+    ) -> CityOutput:
+        """One `positions` record: the statements that are due, then what its facts give, by topic.
+
+        columns       positions, passings, traversals, closed; None for a heartbeat
+        record_time   POSIX seconds; a step back is taken as standing still
+        network_hash  of the network that `gate_ix` and `cell_ix` refer to; None: this one
+        """
+        said: dict[str, list[Columns]] = {}
+        self._reach(state, record_time, said)
+        if columns is not None:
+            facts = self._resolve(state, columns, network_hash)
+            for part in self.parts:
+                _add(said, part.observe(state, facts))
+        return {topic: messages.concat(OUT[topic], parts) for topic, parts in said.items()}
+
+    def dump(self, state: CityState) -> bytes:
+        """The state's bytes."""
+        used = np.unique(
+            np.concatenate([state.fleet.pattern[: len(state.fleet)], state.runs.pattern[: len(state.runs)]])
+        )
+        used = used[used >= 0]
+        return codec.pack(
+            {
+                "version": self.version,
+                "network": self.network.hash,
+                "times": np.array([state.record_time, state.started_at, state.next_grid]),
+                "counts": state.counts,
+                "pattern": used,
+                "pattern_id": [self.network.pattern_ids[i] for i in used],
+                "fleet": state.fleet.dump(),
+                "runs": state.runs.dump(),
+                "parts": {part.name: part.dump(state.parts[part.name]) for part in self.parts},
+            }
+        )
+
+    def load(self, data: bytes, partition: int) -> CityState:
+        """The state of `dump`'s bytes; of another network, what can be told by ids. ValueError: another version."""
+        tree = codec.unpack(data)
+        if tree["version"] != self.version:
+            raise ValueError(f"city state of version {tree['version']}, this is {self.version}")
+        same = tree["network"] == self.network.hash
+        state = CityState(
+            Fleet.load(tree["fleet"]),
+            Runs.load(tree["runs"]),
+            {
+                part.name: part.load(tree["parts"][part.name], same) if part.name in tree["parts"] else part.fresh()
+                for part in self.parts
+            },
+            record_time=float(tree["times"][0]),
+            started_at=float(tree["times"][1]),
+            next_grid=float(tree["times"][2]),
+            counts=dict(tree["counts"]),
+        )
+        if not same:
+            self._carry_over(state, tree)
+        return state
+
+    def warm_up(self) -> None:
+        """Compile every kernel."""
+        for part in self.parts:
+            part.warm_up()
+
+    # --- inside
+
+    def _reach(self, state: CityState, record_time: float, said: dict[str, list[Columns]]) -> None:
+        """Move record time; make the statements of every grid point that is crossed."""
+        every = self._every_s
+        if math.isnan(state.record_time):
+            state.started_at = state.record_time = record_time
+            state.next_grid = (math.floor(record_time / every) + 1) * every
+        state.record_time = max(state.record_time, record_time)
+        due = math.floor((state.record_time - state.next_grid) / every) + 1
+        if due > MOST_GRID_POINTS:
+            state.count("grid_points_skipped", due - 1)
+            state.next_grid += (due - 1) * every
+        while state.next_grid <= state.record_time:
+            at = state.next_grid
+            k = round(at / every)
+            if k % max(1, round(FORGET_EVERY_S / every)) == 0:
+                self._forget(state, at)
+            for part in self.parts:
+                _add(said, part.statements(state, at, k % self._restate_every == 0))
+            state.next_grid = (k + 1) * every
+
+    def _decode(self, state: CityState, value: bytes) -> tuple[str | None, dict[str, Columns] | None]:
+        """The columns of a record; none for a heartbeat, nor (counted) for what is no positions record."""
+        if value == messages.HEARTBEAT:
+            return None, None
+        try:
+            record = orjson.loads(value)
+            columns = {name: messages.from_wire(spec, record[name]) for name, spec in IN.items()}
+            return str(record["network"]), columns
+        except (ValueError, TypeError, KeyError):
+            state.count("records_malformed")
+            return None, None
+
+    def _resolve(self, state: CityState, columns: Mapping[str, Columns], network_hash: str | None) -> Facts:
+        """Ids become numbers; fleet and runs hear of the record."""
+        network = self.network
+        positions, passings = columns["positions"], columns["passings"]
+        traversals, closed = columns["traversals"], columns["closed"]
+        same = network_hash is None or network_hash == network.hash
+        fleet, runs = state.fleet, state.runs
+        position_vehicle = fleet.intern(positions["vehicle_id"])
+        passing_vehicle = fleet.intern(passings["vehicle_id"])
+        traversal_vehicle = fleet.intern(traversals["vehicle_id"])
+        closed_vehicle = fleet.intern(closed["vehicle_id"])
+        position_pattern = _numbers(network.pattern_ix, positions["pattern_id"])
+        passing_pattern = _numbers(network.pattern_ix, passings["pattern_id"])
+        position_trip = _numbers(network.trip_ix, positions["trip_id_scheduled"])
+        passing_trip = _numbers(network.trip_ix, passings["trip_id_scheduled"])
+        passing_run = runs.observe(passings["trip_id_performed"], passing_vehicle, passing_pattern, passing_trip)
+        position_run = runs.observe(positions["trip_id_performed"], position_vehicle, position_pattern, position_trip)
+        none = np.full(len(traversal_vehicle), -1, dtype=np.int64)
+        traversal_run = runs.observe(traversals["trip_id_performed"], traversal_vehicle, none, none)
+        state.count("positions", len(position_vehicle))
+        state.count("passings", len(passing_vehicle))
+        state.count("traversals", len(traversal_vehicle))
+        if not same:
+            state.count("other_network", len(position_vehicle) + len(passing_vehicle) + len(traversal_vehicle))
+        state.count("unknown_pattern", int(np.count_nonzero(passing_pattern < 0)))
+        fleet.observe(state.record_time, positions, position_vehicle, position_run, position_pattern, network)
+        fleet.passed(passings, passing_vehicle, passing_run)
+        return Facts(
+            state.record_time,
+            same,
+            positions,
+            passings,
+            traversals,
+            closed,
+            position_vehicle,
+            position_run,
+            position_pattern,
+            passing_vehicle,
+            passing_run,
+            passing_pattern,
+            traversal_vehicle,
+            traversal_run,
+            closed_vehicle,
+        )
+
+    def _forget(self, state: CityState, at: float) -> None:
+        """Drop runs that nothing refers to and vehicles not heard of for a day; the others get new numbers."""
+        fleet, runs = state.fleet, state.runs
+        n = len(fleet)
+        vehicle_used = at - fleet.news[:n] < FORGET_VEHICLE_S
+        in_use = [fleet.run[:n][vehicle_used], fleet.gate_run[:n][vehicle_used]]
+        in_use += [part.runs_in_use(state.parts[part.name]) for part in self.parts]
+        run_used = np.zeros(len(runs) + 1, dtype=np.bool_)
+        for numbers in in_use:
+            run_used[numbers] = True  # -1 marks the spare last place
+        run_used = run_used[:-1]
+        vehicle_used[runs.vehicle[: len(runs)][run_used]] = True
+        if run_used.all() and vehicle_used.all():
+            return
+        state.fleet, vehicle = fleet.keep(vehicle_used)
+        state.runs, run = runs.keep(run_used)
+        state.fleet.renumber_runs(run)
+        kept = state.runs.vehicle[: len(state.runs)]
+        kept[:] = vehicle[kept]
+        for part in self.parts:
+            part.renumber(state.parts[part.name], run, vehicle)
+
+    def _carry_over(self, state: CityState, tree: Mapping[str, Any]) -> None:
+        """Patterns of another network are found again by their ids; its stops and trips come with the next facts."""
+        number = np.full(1 + int(max(tree["pattern"], default=-1)) + 1, -1, dtype=np.int64)
+        number[tree["pattern"]] = _numbers(self.network.pattern_ix, tree["pattern_id"])
+        state.fleet.pattern = number[state.fleet.pattern]  # -1 finds the spare last place
+        state.runs.pattern = number[state.runs.pattern]
+        state.runs.trip[:] = -1
+        state.fleet.stop_ix[:] = -1
+
+
+def _numbers(table: Mapping[str, int], ids: Any) -> Array:
+    get = table.get
+    return np.fromiter([get(v, -1) for v in ids], dtype=np.int64, count=len(ids))
+
+
+def _add(said: dict[str, list[Columns]], output: CityOutput) -> None:
+    for topic, columns in output.items():
+        if messages.rows(columns):
+            said.setdefault(topic, []).append(columns)

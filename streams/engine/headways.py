@@ -1,0 +1,345 @@
+"""Headways: how long after the vehicle ahead a bus passed each stop and every fourth gate.
+
+Same route, same direction, same place; the variants of a route are merged. A passing puts itself into its ring
+(kernels/headways.py) and tells its own headway; one that comes late, moves or is withdrawn also tells the bus behind
+it anew, under the same identity with a higher revision. The words are TIDES's and the operators'.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from streams.engine.names import grown
+from streams.engine.part import CityOutput, CityState, Facts
+from streams.engine.planned import Planned, rings_of
+from streams.gtfs.network import Network
+from streams.kernels import headways as kernels
+from streams.messages import Columns
+from streams.settings import Settings, WrongSetting
+
+Array = np.ndarray
+
+BANDS = ("bunched", "close", "even", "wide", "gap")
+BUNCHED, CLOSE, EVEN, WIDE, GAP = range(5)
+PRESETS = {
+    # ratios of headway to planned: at or below the first bunched, the second close; from the third wide, the fourth gap
+    "skate": (0.33, 0.5, 1.5, 2.0),  # mbta/skate's former route ladder
+    "swiftly": (0.75, 0.75, 1.25, 1.25),  # Swiftly's two limits: no close, no wide
+}
+
+
+def band_limits(text: str) -> tuple[float, float, float, float]:
+    """The four ratios of a setting; raises WrongSetting."""
+    if text in PRESETS:
+        return PRESETS[text]
+    try:
+        limits = tuple(float(v) for v in text.split(","))
+    except ValueError:
+        limits = ()
+    if len(limits) != 4 or not 0 < limits[0] <= limits[1] < 1 < limits[2] <= limits[3]:
+        raise WrongSetting(
+            f"KORIDOR_CITY_HEADWAY_BANDS={text!r}: must be one of {', '.join(PRESETS)} or four ratios "
+            "around 1 in ascending order, for example 0.33,0.5,1.5,2"
+        )
+    return limits
+
+
+def bands_of(ratio: Array, limits: tuple[float, float, float, float]) -> Array:
+    """Place in BANDS (i8) of each ratio; -1 where it is NaN."""
+    bunched, close, wide, gap = limits
+    band = np.full(len(ratio), EVEN, dtype=np.int64)
+    band[ratio <= close] = CLOSE
+    band[ratio <= bunched] = BUNCHED
+    band[ratio >= wide] = WIDE
+    band[ratio >= gap] = GAP
+    band[np.isnan(ratio)] = -1
+    return band
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one record changed, row by row as published: for the parts that observe after this one."""
+
+    ring: Array
+    run: Array
+    leader: Array  # run, -1
+    time: Array
+    headway_s: Array
+    planned_s: Array
+    band: Array  # place in BANDS, -1
+    pgate: Array  # -1
+    revision: Array
+    gone: Array
+    old_time: Array  # NaN: had not been told
+    old_headway_s: Array
+
+
+@dataclass(slots=True)
+class State:
+    """The rings, and the newest headway of every vehicle."""
+
+    time: Array  # f8 (n_rings, WIDTH)
+    run: Array  # i4
+    revision: Array  # i4
+    said: Array  # i4
+    gone: Array  # bool
+    count: Array  # i4 (n_rings,)
+    forgot: Array  # bool (n_rings,)
+    latest: dict[str, Array]  # by vehicle, see _LATEST
+    changes: Changes | None = None  # of the record being observed; not kept
+
+
+_LATEST: dict[str, tuple[Any, Any]] = {
+    "time": (np.float64, np.nan),
+    "run": (np.int64, -1),
+    "leader": (np.int64, -1),  # run
+    "headway_s": (np.float64, np.nan),
+    "planned_s": (np.float64, np.nan),
+    "band": (np.int64, -1),
+    "pgate": (np.int64, -1),
+}
+
+
+class Headways:
+    """The part of the city that knows who passed where before whom."""
+
+    name = "headways"
+
+    def __init__(self, network: Network, settings: Settings) -> None:
+        self.network = network
+        self.limits = band_limits(settings.city.headway_bands)
+        self.overnight_s = settings.city.overnight_s
+        self.rings = rings_of(network, settings.city.gate_every)
+        self.planned = Planned(network, self.rings)
+        names = [network.gate_ids[g] for g in self.rings.gate_ix.tolist()]
+        again = self.rings.visit.tolist()
+        self._gate_id = _ids([f"{name}#{k + 1}" if k else name for name, k in zip(names, again, strict=True)])
+        self._stop_id = _ids([*network.stop_ids, None])
+        self._route_id = _ids([network.route_ids[r] for r in network.route_dir_route_ix.tolist()])
+        self._pattern_id = _ids([*network.pattern_ids, None])
+        self._band = _ids([*BANDS, None])
+        self._dist_m = np.append(np.round(network.pgate_dist_m, 1), np.nan)
+        stop_pos = network.pgate_stop_pos
+        stop = network.pstop_stop_ix[network.pstop_start[self.planned.pgate_pattern] + np.maximum(stop_pos, 0)]
+        self.pgate_stop_ix = np.append(np.where(stop_pos >= 0, stop, -1), -1)
+
+    # --- the part
+
+    def fresh(self) -> State:
+        """Empty rings."""
+        n, width = len(self.rings), kernels.WIDTH
+        return State(
+            np.full((n, width), np.nan),
+            np.full((n, width), -1, dtype=np.int32),
+            np.zeros((n, width), dtype=np.int32),
+            np.zeros((n, width), dtype=np.int32),
+            np.zeros((n, width), dtype=np.bool_),
+            np.zeros(n, dtype=np.int32),
+            np.zeros(n, dtype=np.bool_),
+            {name: np.empty(0, dtype=dtype) for name, (dtype, _) in _LATEST.items()},
+        )
+
+    def observe(self, city: CityState, facts: Facts) -> CityOutput:
+        """Headway rows of the record's passings."""
+        state: State = city.parts[self.name]
+        state.changes = changes = self._changes(state, city, facts)
+        if not len(changes.ring):
+            return {}
+        self._remember(state, city, changes)
+        return {"headways": self._columns(city, changes)}
+
+    def statements(self, city: CityState, at: float, restate: bool) -> CityOutput:
+        """Headways are facts; there is nothing to state."""
+        return {}
+
+    def dump(self, state: State) -> Any:
+        """Only what is in use: rings with passings, and of those only the passings."""
+        used = np.flatnonzero(state.count)
+        count = state.count[used]
+        held = np.arange(kernels.WIDTH) < count[:, None]
+        time = state.time[used][held]
+        base = float(time.min()) if len(time) else 0.0
+        return {
+            "ring": used.astype(np.int32),
+            "count": count.astype(np.int8),
+            "forgot": state.forgot[used],
+            "base": np.array([base]),
+            "time_cs": np.rint((time - base) * 100.0).astype(
+                np.int64 if len(time) and np.ptp(time) > 2e7 else np.int32
+            ),
+            "run": state.run[used][held],
+            "revision": state.revision[used][held],
+            "said": state.said[used][held].astype(np.int32),
+            "gone": state.gone[used][held],
+            "latest": state.latest,
+        }
+
+    def load(self, tree: Any, same_network: bool) -> State:
+        """The rings of the same network; under another one they fill again within a headway."""
+        state = self.fresh()
+        if not same_network:
+            return state
+        used = tree["ring"]
+        state.count[used] = tree["count"]
+        state.forgot[used] = tree["forgot"]
+        held = np.zeros(state.time.shape, dtype=np.bool_)
+        held[used] = np.arange(kernels.WIDTH) < tree["count"][:, None]
+        state.time[held] = np.round(float(tree["base"][0]) + tree["time_cs"] / 100.0, 2)
+        state.run[held] = tree["run"]
+        state.revision[held] = tree["revision"]
+        state.said[held] = tree["said"]
+        state.gone[held] = tree["gone"]
+        state.latest = tree["latest"]
+        return state
+
+    def runs_in_use(self, state: State) -> Array:
+        """Runs in rings, and those of the vehicles' newest headways."""
+        return np.concatenate([np.unique(state.run), state.latest["run"], state.latest["leader"]])
+
+    def renumber(self, state: State, run: Array, vehicle: Array) -> None:
+        """Follow the new numbers; what belonged to a forgotten vehicle goes."""
+        number = np.append(run, -1)  # -1 stays -1
+        state.run[:] = number[state.run]
+        kept = np.flatnonzero(vehicle >= 0)
+        kept = kept[kept < len(state.latest["time"])]
+        size = int(vehicle.max(initial=-1)) + 1
+        for name, (dtype, fill) in _LATEST.items():
+            column = np.full(size, fill, dtype=dtype)
+            column[vehicle[kept]] = state.latest[name][kept]
+            state.latest[name] = number[column] if name in ("run", "leader") else column
+        state.changes = None
+
+    def warm_up(self) -> None:
+        """Compile the kernels on the shapes of the real arrays."""
+        state = self.fresh()
+        none = np.empty(0, dtype=np.int64)
+        _pass(state, none.astype(np.uint64), none, self.overnight_s, none, none, np.empty(0), none, np.empty(0, bool))
+        one = np.zeros(1, dtype=np.int64)
+        if len(self.rings):
+            self.planned.headways(one, np.zeros(1), one, np.ones(1, dtype=np.int64))
+
+    # --- inside
+
+    def _changes(self, state: State, city: CityState, facts: Facts) -> Changes:
+        passings, pattern, run = facts.passings, facts.passing_pattern, facts.passing_run
+        network, runs = self.network, city.runs
+        seq = passings["gate_seq"]
+        pattern_known = np.maximum(pattern, 0)
+        begin = network.pgate_start[pattern_known].astype(np.int64)
+        known = (pattern >= 0) & (run >= 0) & (seq >= 0) & (seq < network.pgate_start[pattern_known + 1] - begin)
+        ring = np.where(known, self.rings.of_pgate[np.where(known, begin + seq, 0)] if len(seq) else -1, -1)
+        time = np.round(passings["arrival_time"], 2)
+        gone = passings["withdrawn"] | np.isnan(time)
+        found, lost = _pass(
+            state,
+            runs.key[: len(runs)],
+            runs.day[: len(runs)],
+            self.overnight_s,
+            ring.astype(np.int64),
+            run,
+            time,
+            passings["revision"],
+            gone,
+        )
+        city.count("passings_of_unknown_gates", int(np.count_nonzero(~known)))
+        city.count("passings_too_late_for_a_headway", lost)
+        ring, run, time, leader, headway, revision, gone, old_time, old_headway = found
+        planned, pgate = self.planned.headways(ring, time, runs.pattern[run], runs.day[run])
+        ratio = ratio_of(headway, planned)
+        band = bands_of(ratio, self.limits)
+        return Changes(ring, run, leader, time, headway, planned, band, pgate, revision, gone, old_time, old_headway)
+
+    def _columns(self, city: CityState, c: Changes) -> Columns:
+        route_dir = self.rings.route_dir[c.ring]
+        runs = city.runs
+        vehicle = runs.vehicle[c.run]
+        leader = np.where(c.leader >= 0, runs.vehicle[c.leader], -1)
+        return {
+            "trip_id_performed": runs.names.of(c.run),
+            "gate_id": self._gate_id[c.ring],
+            "event_timestamp": c.time,
+            "route_id": self._route_id[route_dir],
+            "direction_id": self.network.route_dir_direction[route_dir].astype(np.int64),
+            "pattern_id": self._pattern_id[runs.pattern[c.run]],
+            "stop_id": self._stop_id[self.pgate_stop_ix[c.pgate]],
+            "vehicle_id": city.fleet.names.of(vehicle),
+            "leader_id": city.fleet.names.of(leader),
+            "dist_m": self._dist_m[c.pgate],
+            "headway_s": c.headway_s,
+            "scheduled_headway_s": c.planned_s,
+            "headway_ratio": ratio_of(c.headway_s, c.planned_s),
+            "band": self._band[c.band],
+            "revision": c.revision,
+            "withdrawn": c.gone,
+        }
+
+    def _remember(self, state: State, city: CityState, c: Changes) -> None:
+        """Keep the newest headway of each vehicle; a withdrawn newest leaves it without one until the next gate."""
+        for name, (_, fill) in _LATEST.items():
+            state.latest[name] = grown(state.latest[name], len(city.fleet), fill)
+        latest = state.latest
+        vehicle = city.runs.vehicle[c.run]
+        order = np.lexsort((np.arange(len(vehicle)), c.time, vehicle))
+        last = np.append(vehicle[order][1:] != vehicle[order][:-1], True)
+        row = order[last]
+        v = vehicle[row]
+        newer = ~(c.time[row] < latest["time"][v])
+        row, v = row[newer], v[newer]
+        gone = c.gone[row]
+        latest["time"][v] = c.time[row]
+        latest["run"][v] = np.where(gone, -1, c.run[row])
+        latest["leader"][v] = np.where(gone, -1, c.leader[row])
+        latest["headway_s"][v] = np.where(gone, np.nan, c.headway_s[row])
+        latest["planned_s"][v] = np.where(gone, np.nan, c.planned_s[row])
+        latest["band"][v] = np.where(gone, -1, c.band[row])
+        latest["pgate"][v] = np.where(gone, -1, c.pgate[row])
+
+
+def ratio_of(headway_s: Array, planned_s: Array) -> Array:
+    """Headway as a share of the planned one, 4 digits; NaN where either is unknown."""
+    return np.round(headway_s / np.where(planned_s > 0, planned_s, np.nan), 4)
+
+
+def _pass(
+    state: State,
+    run_key: Array,
+    run_day: Array,
+    overnight_s: float,
+    ring: Array,
+    run: Array,
+    time: Array,
+    revision: Array,
+    gone: Array,
+) -> tuple[tuple[Array, ...], int]:
+    """All passings of a record through the kernel: the changed rows, and how many passings found no place."""
+    parts: list[tuple[Array, ...]] = []
+    begin, lost = 0, 0
+    size = 2 * len(ring) + kernels.ROOM
+    while True:
+        out = (
+            np.empty(size, dtype=np.int64),
+            np.empty(size, dtype=np.int64),
+            np.empty(size, dtype=np.float64),
+            np.empty(size, dtype=np.int64),
+            np.empty(size, dtype=np.float64),
+            np.empty(size, dtype=np.int64),
+            np.empty(size, dtype=np.bool_),
+            np.empty(size, dtype=np.float64),
+            np.empty(size, dtype=np.float64),
+        )
+        begin, k, missed = kernels.pass_gates(
+            state.time, state.run, state.revision, state.said, state.gone, state.count, state.forgot,
+            run_key, run_day, overnight_s, begin, ring, run, time, revision, gone, *out,
+        )  # fmt: skip
+        lost += missed
+        parts.append(tuple(column[:k] for column in out))
+        if begin >= len(ring):
+            return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True)), lost
+
+
+def _ids(names: list[Any]) -> Array:
+    """An object array of ids; where the last is None, -1 finds it."""
+    out = np.empty(len(names), dtype=object)
+    out[:] = names
+    return out

@@ -1,0 +1,164 @@
+"""What the feed plans at every ring: the headway of its frequencies or of its timetable, on the day in question."""
+
+from datetime import date
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from streams.gtfs.calendar import day_start, local_date, zone_of
+from streams.gtfs.network import Network
+from streams.kernels import headways as kernels
+
+Array = np.ndarray
+
+DAYS_KEPT = 4
+NIGHT_S = 3.5 * 3600  # a run whose service day is unknown: before half past three it belongs to the day before
+
+
+class Rings(NamedTuple):
+    """The rings of a network (see kernels/headways.py) and the gates of patterns that report to them."""
+
+    of_pgate: Array  # i4 (n_pgates,), -1
+    start: Array  # i8 (n_rings + 1,)
+    pgate: Array  # i8, CSR
+    gate_ix: Array  # i8 (n_rings,)
+    route_dir: Array  # i8 (n_rings,)
+    visit: Array  # i8 (n_rings,): 0, or 1 where patterns pass this gate for the second time
+
+    def __len__(self) -> int:
+        return len(self.gate_ix)
+
+
+def rings_of(network: Network, every: int) -> Rings:
+    """Rings at every stop and, between stops, at every `every`-th gate of a pattern."""
+    ring, visit, n = kernels.rings_of_gates(
+        network.pgate_start, network.pgate_slot_ix, network.pgate_stop_pos, len(network.slot_gate_ix), every
+    )
+    reporting = np.flatnonzero(ring >= 0)
+    order = reporting[np.argsort(ring[reporting], kind="stable")]
+    start = np.searchsorted(ring[order], np.arange(n + 1))
+    first = order[start[:-1]]
+    slot = network.pgate_slot_ix[first]
+    return Rings(
+        ring,
+        start.astype(np.int64),
+        order.astype(np.int64),
+        network.slot_gate_ix[slot].astype(np.int64),
+        network.slot_route_dir_ix[slot].astype(np.int64),
+        visit[first].astype(np.int64),
+    )
+
+
+class Day(NamedTuple):
+    """Frequencies and departures of one service day, CSR by pattern."""
+
+    starts_at: float  # POSIX second of the day's "noon minus 12 hours"
+    freq_start: Array
+    freq_begin_s: Array
+    freq_end_s: Array
+    freq_headway_s: Array
+    dep_start: Array
+    dep_s: Array
+
+
+class Planned:
+    """The plan of a network, a service day at a time."""
+
+    def __init__(self, network: Network, rings: Rings) -> None:
+        self.network = network
+        self.rings = rings
+        self.zone = zone_of(network.timezone)
+        self.pgate_pattern = np.repeat(np.arange(len(network.pattern_ids)), np.diff(network.pgate_start))
+        self.pgate_offset_s = offsets(network)
+        self._days: dict[int, Day] = {}
+
+    def headways(self, ring: Array, time: Array, pattern: Array, day: Array) -> tuple[Array, Array]:
+        """Planned headway (s, NaN where nothing is planned) and the pattern's gate at the ring (-1: it has none).
+
+        ring, pattern  numbers;  time  POSIX seconds;  day  service day (ordinal), 0 unknown
+        """
+        n = len(ring)
+        headway, pgate = np.empty(n), np.empty(n, dtype=np.int64)
+        if not n:
+            return headway, pgate
+        day = np.where(day > 0, day, 0)
+        for i in np.flatnonzero(day == 0):
+            day[i] = local_date(float(time[i]) - NIGHT_S, self.zone).toordinal()
+        for ordinal in np.unique(day).tolist():
+            plan = self.day(ordinal)
+            rows = np.flatnonzero(day == ordinal)
+            some_headway, some_pgate = np.empty(len(rows)), np.empty(len(rows), dtype=np.int64)
+            kernels.planned_headways(
+                ring[rows], time[rows] - plan.starts_at, pattern[rows],
+                self.rings.start, self.rings.pgate, self.pgate_pattern, self.pgate_offset_s,
+                *plan[1:], some_headway, some_pgate,
+            )  # fmt: skip
+            headway[rows], pgate[rows] = some_headway, some_pgate
+        return headway, pgate
+
+    def day(self, ordinal: int) -> Day:
+        """The plan of a service day; a few days are remembered."""
+        if ordinal not in self._days:
+            while len(self._days) >= DAYS_KEPT:
+                del self._days[next(iter(self._days))]
+            self._days[ordinal] = _day(self.network, ordinal, day_start(date.fromordinal(ordinal), self.zone))
+        return self._days[ordinal]
+
+
+def offsets(network: Network) -> Array:
+    """Planned seconds from a pattern's first departure to each of its gates: linear between stops, arrival at stops."""
+    out = np.empty(len(network.pgate_dist_m))
+    for p in range(len(network.pattern_ids)):
+        gates = slice(network.pgate_start[p], network.pgate_start[p + 1])
+        stops = slice(network.pstop_start[p], network.pstop_start[p + 1])
+        distance, arrival = network.pstop_dist_m[stops], network.pstop_arrival_s[stops]
+        departure = network.pstop_departure_s[stops]
+        at = network.pgate_dist_m[gates]
+        segment = np.clip(np.searchsorted(distance, at, side="right") - 1, 0, max(len(distance) - 2, 0))
+        if len(distance) < 2:
+            out[gates] = 0.0
+            continue
+        length = np.maximum(distance[segment + 1] - distance[segment], 1e-6)
+        share = np.clip((at - distance[segment]) / length, 0.0, 1.0)
+        out[gates] = departure[segment] + share * (arrival[segment + 1] - departure[segment])
+        pos = network.pgate_stop_pos[gates]
+        out[gates] = np.where(pos >= 0, arrival[np.maximum(pos, 0)], out[gates])
+    return out
+
+
+def active_services(network: Network, ordinal: int) -> Array:
+    """Services that run on this day (bool); outside the calendar those of its nearest day of the same weekday."""
+    n_days = network.service_active.shape[1]
+    column = ordinal - network.first_day
+    if column < 0:
+        column %= 7
+    elif column >= n_days:
+        column = n_days - 7 + (column - n_days) % 7
+    return network.service_active[:, min(max(column, 0), n_days - 1)]
+
+
+def _day(network: Network, ordinal: int, starts_at: float) -> Day:
+    runs = active_services(network, ordinal)
+    n = len(network.pattern_ids)
+    trip = network.freq_trip_ix
+    rows = np.flatnonzero(runs[network.trip_service_ix[trip]] & (network.freq_headway_s > 0)) if len(trip) else trip
+    pattern = network.trip_pattern_ix[network.freq_trip_ix[rows]]
+    order = np.lexsort((network.freq_start_s[rows], pattern))
+    rows, pattern = rows[order], pattern[order]
+    timed = np.flatnonzero(runs[network.trip_service_ix] & ~network.trip_is_frequency)
+    timed_pattern, start_s = network.trip_pattern_ix[timed], network.trip_start_s[timed]
+    order = np.lexsort((start_s, timed_pattern))
+    return Day(
+        starts_at,
+        _starts(pattern, n),
+        network.freq_start_s[rows].astype(np.float64),
+        network.freq_end_s[rows].astype(np.float64),
+        network.freq_headway_s[rows].astype(np.float64),
+        _starts(timed_pattern[order], n),
+        start_s[order].astype(np.float64),
+    )
+
+
+def _starts(owner: Any, n: int) -> Array:
+    found: Array = np.searchsorted(owner, np.arange(n + 1)).astype(np.int64)
+    return found
