@@ -1,5 +1,6 @@
 """Directed cells: pieces of road, H3 res 10 x heading octant x lane, that every route running there shares."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +16,10 @@ SAMPLE_M = 5.0
 COARSE = 4  # samples between two that are always looked up; between equal ones nothing is
 SHORTEST_SPAN_M = 10.0
 
+CHUNK = 250_000  # samples held at a time
+
 Array = np.ndarray
+ToDegrees = Callable[[Array, Array], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)
@@ -30,21 +34,16 @@ class Cells:
     cell_ix: Array
 
 
-def lay(
-    shapes: Shapes, lat: Array, lon: Array, heading_deg: Array, pattern_shape_ix: Array, pattern_busway: Array
-) -> Cells:
-    """Runs of directed cells along every pattern; the columns are those of `shapes.samples(SAMPLE_M)`."""
-    start, shape_of, dist = shapes.samples(SAMPLE_M)
-    octant = octant_of(heading_deg).astype(np.int64)
-    hexagon = _cells_of(lat, lon, start)
+def lay(shapes: Shapes, to_degrees: ToDegrees, pattern_shape_ix: Array, pattern_busway: Array) -> Cells:
+    """Runs of directed cells along every pattern; `to_degrees` turns metres into latitude and longitude."""
+    n = len(shapes.length_m)
+    ends = np.cumsum(shapes.length_m / SAMPLE_M)
+    cuts = np.unique(np.searchsorted(ends, np.arange(0.0, ends[-1] + 1, CHUNK), side="left"))
+    parts = [_runs(shapes, to_degrees, a, b) for a, b in zip(cuts, [*cuts[1:], n], strict=True) if b > a]
+    count, hexagon, octant, begin = (np.concatenate(column) for column in zip(*parts, strict=True))
     table, place = np.unique(hexagon, return_inverse=True)
-    key = place * 8 + octant
-    first = np.ones(len(key), dtype=np.bool_)
-    first[1:] = (key[1:] != key[:-1]) | (shape_of[1:] != shape_of[:-1])
-    run = np.flatnonzero(first)
-    begin = dist[run] - np.where(np.isin(run, start), 0.0, SAMPLE_M / 2)  # half-way to the sample before
-    run_start = np.searchsorted(run, start).astype(np.int32)
-    run_start, run_key, begin = merge_short(run_start, key[run], begin, shapes.length_m, SHORTEST_SPAN_M)
+    run_start = np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
+    run_start, run_key, begin = merge_short(run_start, place * 8 + octant, begin, shapes.length_m, SHORTEST_SPAN_M)
     # per pattern: the runs of its shape, in the lane of its route
     count = np.diff(run_start)[pattern_shape_ix]
     span_start = np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
@@ -59,6 +58,18 @@ def lay(
         dist_m=begin[row],
         cell_ix=cell_ix.astype(np.int32),
     )
+
+
+def _runs(shapes: Shapes, to_degrees: ToDegrees, first: int, last: int) -> tuple[Array, Array, Array, Array]:
+    """Of the shapes first..last-1: how many runs each has; and of the runs the H3 cell, octant and beginning."""
+    start, shape_of, dist = shapes.samples(SAMPLE_M, first, last)
+    octant = octant_of(np.degrees(np.arctan2(*shapes.heading_at(shape_of, dist))) % 360.0)
+    hexagon = _cells_of(*to_degrees(*shapes.place_at(shape_of, dist)), start)
+    new = np.ones(len(dist), dtype=np.bool_)
+    new[1:] = (hexagon[1:] != hexagon[:-1]) | (octant[1:] != octant[:-1]) | (shape_of[1:] != shape_of[:-1])
+    run = np.flatnonzero(new)
+    begin = np.maximum(0.0, dist[run] - SAMPLE_M / 2)  # half-way to the sample before
+    return np.diff(np.searchsorted(run, start)), hexagon[run], octant[run].astype(np.int64), begin
 
 
 def _cells_of(lat: Array, lon: Array, start: Array) -> Array:

@@ -99,11 +99,7 @@ def compile_feed(feed: Feed, content: str | None = None, progress: Progress | No
     gate = gates.lay(shapes, shape_ix, busway, patterns.route_dir_ix, patterns.start, patterns.stop_ix, dist)
     gate_lat, gate_lon = lat0 + gate.y / k, lon0 + gate.x / kx
     tell("laying cells", 0.75)
-    _, sample_shape, sample_dist = shapes.samples(cells.SAMPLE_M)
-    sx, sy = shapes.place_at(sample_shape, sample_dist)
-    shx, shy = shapes.heading_at(sample_shape, sample_dist)
-    heading = np.degrees(np.arctan2(shx, shy)) % 360.0
-    cell = cells.lay(shapes, lat0 + sy / k, lon0 + sx / kx, heading, shape_ix, busway)
+    cell = cells.lay(shapes, lambda x, y: (lat0 + y / k, lon0 + x / kx), shape_ix, busway)
     tell("laying the grid", 0.95)
     raster = grid.lay(shapes)
     loop = _is_loop(stops, patterns)

@@ -64,12 +64,13 @@ class Shapes:
         norm[lost] = 1.0
         return np.where(lost, 0.0, hx / norm), np.where(lost, 1.0, hy / norm)
 
-    def samples(self, step_m: float) -> tuple[Array, Array, Array]:
-        """CSR start (i4), shape and distance of a sample every `step_m` from 0, within each shape."""
-        count = np.floor(self.length_m / step_m).astype(np.int64) + 1
+    def samples(self, step_m: float, first: int = 0, last: int | None = None) -> tuple[Array, Array, Array]:
+        """Samples every `step_m` from 0 within each of the shapes first..last-1: CSR start (i4), shape, distance."""
+        length = self.length_m[first:last]
+        count = np.floor(length / step_m).astype(np.int64) + 1
         start = np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
-        shape_ix = np.repeat(np.arange(len(count), dtype=np.int32), count)
-        return start, shape_ix, (np.arange(start[-1]) - start[shape_ix]) * step_m
+        row = np.repeat(np.arange(len(count), dtype=np.int32), count)
+        return start, row + np.int32(first), (np.arange(start[-1]) - start[row]) * step_m
 
 
 def haversine_m(lat_a: Array, lon_a: Array, lat_b: Array, lon_b: Array) -> Array:
