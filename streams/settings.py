@@ -70,6 +70,9 @@ class City:
         60.0, "everything current is said again this often, for an API that starts", "s", low=5.0
     )
     window_s: int = setting(300, "congestion window", "s", low=60)
+    estimate_silent_s: float = setting(
+        300.0, "estimates of a vehicle without a ping for so long are withdrawn; until then they widen", "s", low=30.0
+    )
     headway_bands: str = setting(
         "skate",
         "headway / planned below which buses are bunched and close, from which wide and gap: "

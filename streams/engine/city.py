@@ -14,6 +14,8 @@ import orjson
 
 from streams import messages
 from streams.engine import state as codec
+from streams.engine.arrivals import Arrivals
+from streams.engine.congestion import Congestion
 from streams.engine.fleet import Fleet
 from streams.engine.headways import Headways
 from streams.engine.part import CityOutput, CityState, Facts, Part
@@ -46,7 +48,7 @@ FORGET_VEHICLE_S = 86_400.0
 
 def parts_of(network: Network, settings: Settings) -> tuple[Part, ...]:
     """The parts of the city, in the order in which they observe a record and make their statements."""
-    return (Headways(network, settings),)
+    return (Headways(network, settings), Congestion(network, settings), Arrivals(network, settings))
 
 
 class City:

@@ -1,0 +1,524 @@
+"""When each bus reaches each stop ahead: estimates on the grid of record time, and the learning behind them.
+
+Where a bus is and which stops lie behind it is known from open facts, at once. What is learned (running times,
+waits at terminals, residuals) is learned from closed passings only, SETTLE_S after they happened, in order of
+event time: then nothing that is learned depends on how the log was cut or which pings were late.
+"""
+
+import math
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from streams import messages
+from streams.engine import residuals
+from streams.engine.congestion import Congestion, CongestionState, jam_seconds, link_cells
+from streams.engine.fleet import IN_SERVICE, LAYOVER
+from streams.engine.hours import falls_due
+from streams.engine.names import grown
+from streams.engine.part import CityOutput, CityState, Facts
+from streams.engine.pending import Pending, Rows
+from streams.engine.running import RunningState, RunningTimes
+from streams.gtfs.calendar import day_start, zone_of
+from streams.gtfs.network import Network
+from streams.kernels import arrivals as kernel
+from streams.messages import Columns
+from streams.settings import Settings
+
+Array = np.ndarray
+
+LEARN_S = 30.0  # how often passings are learned and running times worked out
+SETTLE_S = 300.0  # a passing this old has closed
+GAP_S = 120.0  # a passage seen only across a longer silence is left out
+TERMINAL_M = 250.0  # this close to its first stop a bus may still be waiting: terminals are zones
+MOVED_M = 15.0  # less is GPS drift
+STALE_S = 120.0  # a position older than this counts as standing
+WAITED_S = 7200.0  # a longer gap between two runs is no layover
+SOON_S = 15.0  # a bus that has waited out its usual time may leave any moment
+
+_PENDING = ("vehicle", "run", "pos", "pattern", "arrival", "departure", "determined_at", "revision", "withdrawn")
+_READY = ("vehicle", "run", "pos", "pattern", "arrival", "departure", "determined_at")
+
+# Memory per vehicle: dtype and what "nothing yet" is.
+_BY_VEHICLE: dict[str, tuple[Any, Any]] = {
+    "last_run": (np.int64, -1),  # learning: last closed passing
+    "last_pattern": (np.int64, -1),
+    "last_pos": (np.int64, -1),
+    "last_arrival": (np.float64, np.nan),
+    "last_departure": (np.float64, np.nan),
+    "last_settled": (np.float64, np.nan),
+    "ended_at": (np.float64, np.nan),
+    "said_run": (np.int64, -1),  # statements: the run and pattern that the memory of what was said is about
+    "said_pattern": (np.int64, -1),
+    "place_run": (np.int64, -1),  # place: last known one on this run
+    "place_m": (np.float64, np.nan),
+    "moved_m": (np.float64, np.nan),
+    "moved_at": (np.float64, np.nan),
+    "wait_run": (np.int64, -1),  # the run it waits for, since when
+    "wait_since": (np.float64, np.nan),
+}
+_RUN_COLUMNS = ("last_run", "said_run", "place_run", "wait_run")
+_SAID = ("said_p50", "said_told", "said_at")  # i4 (vehicles, stops) deciseconds since the epoch
+
+
+@dataclass(slots=True)
+class ArrivalsState:
+    """What is remembered of runs and links."""
+
+    pending: Pending
+    ready: list[Rows]  # closed passings that are not SETTLE_S old
+    running: RunningState
+    residuals: residuals.ResidualState
+    recovery_s: Array  # per pattern, last row the network's: usual wait before the first departure
+    recovery_n: Array
+    vehicles: dict[str, Array]  # _BY_VEHICLE
+    said: dict[str, Array]  # _SAID
+    epoch: float  # of the deciseconds; NaN before the first statement
+    jam_s: Array | None = None  # per link; None: to be worked out
+
+
+class Arrivals:
+    """The part of the city that says when the bus comes."""
+
+    name = "arrivals"
+
+    def __init__(self, network: Network, settings: Settings) -> None:
+        self.network = network
+        self._every_s = settings.city.statement_s
+        self._silent_s = settings.city.estimate_silent_s
+        self.running = RunningTimes(network)
+        self._cells = link_cells(network)
+        self.stops = int(np.diff(network.pstop_start).max(initial=0))  # of the longest pattern
+        self._pstop_start = network.pstop_start.astype(np.int64)
+        self._pstop_dist_m = network.pstop_dist_m.astype(np.float64)
+        self._pstop_link = network.pstop_link_ix.astype(np.int64)
+        self._pstop_gate_seq = network.pstop_gate_seq.astype(np.int64)
+        self._plan_departure_s = network.trip_time_departure_s.astype(np.float64)
+        self._zone = zone_of(network.timezone)
+        self._days: dict[int, float] = {0: math.nan}
+        names = {
+            "route": network.route_ids, "stop": network.stop_ids, "trip": network.trip_ids
+        }  # fmt: skip
+        self._ids = {kind: np.array([*ids, None], dtype=object) for kind, ids in names.items()}  # -1 finds None
+
+    def fresh(self) -> ArrivalsState:
+        """Nothing seen: the timetable and the built-in residuals."""
+        patterns = len(self.network.pattern_ids)
+        return ArrivalsState(
+            pending=Pending(("run", "pos"), _PENDING),
+            ready=[],
+            running=self.running.fresh(),
+            residuals=residuals.fresh(),
+            recovery_s=np.full(patterns + 1, 300.0),
+            recovery_n=np.zeros(patterns + 1, dtype=np.int64),
+            vehicles={name: np.empty(0, dtype) for name, (dtype, _) in _BY_VEHICLE.items()},
+            said={name: np.empty((0, self.stops), np.int32) for name in _SAID},
+            epoch=math.nan,
+        )
+
+    def observe(self, city: CityState, facts: Facts) -> CityOutput:
+        """Note the record's passings of stops; nothing is published at once."""
+        state: ArrivalsState = city.parts[self.name]
+        network, p = self.network, facts.passings
+        rows = np.flatnonzero((facts.passing_pattern >= 0) & (facts.passing_run >= 0))
+        if len(rows):
+            pattern, seq = facts.passing_pattern[rows], p["gate_seq"][rows]
+            gate = network.pgate_start[pattern] + seq
+            good = (seq >= 0) & (gate < network.pgate_start[pattern + 1])
+            rows, pattern = rows[good], pattern[good]
+            pos = network.pgate_stop_pos[gate[good]].astype(np.int64)
+            stop = pos >= 0
+            rows, pattern, pos = rows[stop], pattern[stop], pos[stop]
+            state.pending.observe(
+                {
+                    "vehicle": facts.passing_vehicle[rows],
+                    "run": facts.passing_run[rows],
+                    "pos": pos,
+                    "pattern": pattern,
+                    "arrival": p["arrival_time"][rows],
+                    "departure": p["departure_time"][rows],
+                    "determined_at": p["determined_at"][rows],
+                    "revision": p["revision"][rows],
+                    "withdrawn": p["withdrawn"][rows],
+                }
+            )
+        state.pending.close(facts.closed_vehicle, facts.closed["until"])
+        return {}
+
+    def statements(self, city: CityState, at: float, restate: bool) -> CityOutput:
+        """Estimates that are new, have moved, or were last stated REPEAT_S ago; and withdrawals."""
+        state: ArrivalsState = city.parts[self.name]
+        n = len(city.fleet)
+        self._grow(state, n)
+        if math.isnan(state.epoch):
+            state.epoch = math.floor(at / 86_400.0) * 86_400.0
+        if falls_due(at, self._every_s, LEARN_S):
+            self._learn(city, state, at)
+        if state.jam_s is None:
+            state.jam_s = self._jams(city)
+        ahead = self._ahead(city, state, at)
+        said = self._say(city, state, at, ahead)
+        return {"arrivals": said} if messages.rows(said) else {}
+
+    def dump(self, state: ArrivalsState) -> dict[str, Any]:
+        """The state as a tree."""
+        return {
+            "pending": state.pending.dump(),
+            "ready": _joined(state.ready),
+            "running": self.running.dump(state.running),
+            "residuals": residuals.dump(state.residuals),
+            "recovery_s": state.recovery_s,
+            "recovery_n": state.recovery_n,
+            "vehicles": state.vehicles,
+            "said": state.said,
+            "epoch": np.array([state.epoch]),
+        }
+
+    def load(self, tree: dict[str, Any], same_network: bool) -> ArrivalsState:
+        """The state of `dump`'s tree; of another network, what links and residuals have taught."""
+        state = self.fresh()
+        state.running = self.running.load(tree["running"], same_network)
+        state.residuals = residuals.load(tree["residuals"], same_network)
+        state.pending.restore(tree["pending"])
+        if same_network:
+            state.ready = [tree["ready"]]
+            state.recovery_s, state.recovery_n = tree["recovery_s"], tree["recovery_n"]
+            state.vehicles, state.said = tree["vehicles"], tree["said"]
+            state.epoch = float(tree["epoch"][0])
+        else:  # an estimate that is not repeated lapses: what was said under the old feed need not be withdrawn
+            state.pending.drop()
+            state.recovery_s[:] = tree["recovery_s"][-1]
+        return state
+
+    def runs_in_use(self, state: ArrivalsState) -> Array:
+        """Runs with open passings, estimates or statements."""
+        return np.concatenate(
+            [
+                state.pending.column("run"),
+                _joined(state.ready)["run"],
+                state.residuals.samples["run"],
+                *(state.vehicles[name] for name in _RUN_COLUMNS),
+            ]
+        )
+
+    def renumber(self, state: ArrivalsState, run: Array, vehicle: Array) -> None:
+        """Runs and vehicles got new numbers."""
+        state.pending.renumber(vehicle, run)
+        ready = _joined(state.ready)
+        known = vehicle[ready["vehicle"]] >= 0
+        ready = {name: values[known] for name, values in ready.items()}
+        ready["vehicle"], ready["run"] = vehicle[ready["vehicle"]], run[ready["run"]]
+        state.ready = [ready]
+        residuals.renumber(state.residuals, run)
+        self._grow(state, len(vehicle))
+        kept = np.flatnonzero(vehicle >= 0)
+        old = kept[np.argsort(vehicle[kept])]
+        for name, values in state.vehicles.items():
+            state.vehicles[name] = values[old]
+        for name in _RUN_COLUMNS:
+            values = state.vehicles[name]
+            named = values >= 0
+            values[named] = run[values[named]]
+        for name in _SAID:
+            state.said[name] = state.said[name][old]
+
+    def warm_up(self) -> None:
+        """Compile the kernels of arrivals."""
+        state = self.fresh()
+        none, nothing = np.empty(0, dtype=np.int64), np.empty(0)
+        self.running.learn(state.running, none, nothing, nothing, nothing, 0.0)
+        self._passages(state, {name: nothing if name in _TIMES else none for name in _READY}, nothing, none)
+        ahead = self._estimate(state, 0.0, Ahead.none())
+        self._choose(state, 0.0, ahead)
+        kernel.withdraw(state.said["said_p50"], none, none, none, none)
+        kernel.next_stops(none, nothing, none, self._pstop_start, self._pstop_dist_m, self._pstop_gate_seq)
+        r = state.residuals
+        kernel.calibrate(none, none, nothing, np.empty(0, np.bool_), r.tracked, r.spread_s, r.count)
+
+    # --- learning
+
+    def _learn(self, city: CityState, state: ArrivalsState, at: float) -> None:
+        """What closed passings teach, once they are SETTLE_S old."""
+        closed = state.pending.take()
+        seen = ~np.isnan(closed["arrival"])  # Missing and Skipped stops have no times
+        state.ready.append({name: closed[name][seen] for name in _READY})
+        rows = _joined(state.ready)
+        due = rows["arrival"] <= at - SETTLE_S
+        state.ready = [{name: values[~due] for name, values in rows.items()}]
+        rows = {name: values[due] for name, values in rows.items()}
+        # a stop may close twice, standing and then gone: the departure comes behind
+        order = np.lexsort((~np.isnan(rows["departure"]), rows["pos"], city.runs.key[rows["run"]], rows["arrival"]))
+        rows = {name: values[order] for name, values in rows.items()}
+        plan_start, plan_row = self._plan(city, rows["run"], rows["pattern"])
+        link, ended, seconds, early = self._passages(state, rows, plan_start, plan_row)
+        self.running.learn(state.running, link, ended, seconds, early, at)
+        residuals.resolve(state.residuals, rows["run"], rows["pos"], rows["arrival"])
+        residuals.judge(state.residuals, city.runs, at, self._next_pos_of_run(city, state, at))
+        state.jam_s = self._jams(city)
+
+    def _passages(
+        self, state: ArrivalsState, rows: Rows, plan_start: Array, plan_row: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        n = len(rows["vehicle"])
+        link, ended, seconds, early = np.empty(n, np.int64), np.empty(n), np.empty(n), np.empty(n)
+        v = state.vehicles
+        count = kernel.chain(
+            rows["vehicle"], rows["run"], rows["pattern"], rows["pos"], rows["arrival"], rows["departure"],
+            rows["determined_at"], plan_start, plan_row, self._plan_departure_s, self._pstop_start, self._pstop_link,
+            v["last_run"], v["last_pattern"], v["last_pos"], v["last_arrival"], v["last_departure"], v["last_settled"],
+            v["ended_at"], state.recovery_s, state.recovery_n, GAP_S, link, ended, seconds, early,
+        )  # fmt: skip
+        return link[:count], ended[:count], seconds[:count], early[:count]
+
+    def _jams(self, city: CityState) -> Array:
+        if Congestion.name not in city.parts:
+            return np.zeros(len(self.running.prior_s))
+        state: CongestionState = city.parts[Congestion.name]
+        return jam_seconds(self._cells, state)
+
+    def _next_pos_of_run(self, city: CityState, state: ArrivalsState, at: float) -> Array:
+        """By number of the run, the first stop ahead of the vehicle that is on it; past every stop when none is."""
+        out = np.full(len(city.runs), self.stops + 1, dtype=np.int64)
+        on = self._active(city, state, at)
+        out[city.fleet.run[on]] = self._next_stops(city, on, city.fleet.dist_m[on])
+        return out
+
+    # --- estimating
+
+    def _active(self, city: CityState, state: ArrivalsState, at: float) -> Array:
+        """Rows of the vehicles that are on a run, heard of, and in service or waiting for it."""
+        fleet, n = city.fleet, len(city.fleet)
+        kind = fleet.trip_type[:n]
+        return np.flatnonzero(
+            (fleet.run[:n] >= 0)
+            & (fleet.pattern[:n] >= 0)
+            & (at - fleet.news[:n] < self._silent_s)
+            & ((kind == IN_SERVICE) | (kind == LAYOVER) | (kind < 0))
+        )
+
+    def _next_stops(self, city: CityState, v: Array, dist_m: Array) -> Array:
+        fleet = city.fleet
+        gate_seq = np.where(fleet.gate_run[v] == fleet.run[v], fleet.gate_seq[v], -1)
+        found: Array = kernel.next_stops(
+            fleet.pattern[v], dist_m, gate_seq, self._pstop_start, self._pstop_dist_m, self._pstop_gate_seq
+        )
+        return found
+
+    def _ahead(self, city: CityState, state: ArrivalsState, at: float) -> "Ahead":
+        """Where every vehicle is, and the estimates for the stops ahead of it."""
+        fleet, runs, mine = city.fleet, city.runs, state.vehicles
+        v = self._active(city, state, at)
+        run, dist, time = fleet.run[v], fleet.dist_m[v], fleet.timestamp[v]
+        placed = ~np.isnan(dist)
+        new = placed & (mine["place_run"][v] != run)
+        moved = placed & (new | (np.abs(dist - mine["moved_m"][v]) > MOVED_M))
+        for name, rows, values in (
+            ("place_run", placed, run), ("place_m", placed, dist), ("moved_m", moved, dist), ("moved_at", moved, time),
+        ):  # fmt: skip
+            mine[name][v[rows]] = values[rows]
+        known = mine["place_run"][v] == run  # else it has not been on its route yet
+        v = v[known]
+        v = v[np.argsort(runs.key[fleet.run[v]], kind="stable")]
+        run, pattern, time, dist = fleet.run[v], fleet.pattern[v], fleet.timestamp[v], mine["place_m"][v]
+        next_pos = self._next_stops(city, v, dist)
+        plan_start, plan_row = self._plan(city, run, pattern)
+        planned = np.full(len(v), np.nan)
+        planned[plan_row >= 0] = (plan_start + self._plan_departure_s[np.maximum(plan_row, 0)])[plan_row >= 0]
+        near_first = dist < self._pstop_dist_m[self._pstop_start[pattern]] + TERMINAL_M
+        layover = fleet.trip_type[v] == LAYOVER
+        waiting = (next_pos <= 1) & near_first & (layover | (planned > at))
+        depart = np.where(waiting, np.maximum(planned, at), np.nan)
+        unplanned = np.flatnonzero(waiting & np.isnan(planned))
+        depart[unplanned] = self._recovered(city, state, v[unplanned], at)
+        next_pos[waiting] = np.maximum(next_pos[waiting], 1)
+        stray = fleet.off_route[v] | np.isnan(fleet.dist_m[v])
+        stood = time - mine["moved_at"][v] + np.maximum(at - time - STALE_S, 0.0)
+        stops = self._pstop_start[pattern + 1] - self._pstop_start[pattern]
+        row_start = np.concatenate([[0], np.cumsum(np.maximum(stops - next_pos, 0))])
+        return self._estimate(
+            state,
+            at,
+            Ahead(
+                v,
+                run,
+                pattern,
+                next_pos,
+                row_start,
+                dist,
+                time,
+                depart,
+                stood,
+                stray,
+                plan_start,
+                plan_row,
+            ),
+        )
+
+    def _estimate(self, state: ArrivalsState, at: float, ahead: "Ahead") -> "Ahead":
+        a, rows = ahead, int(ahead.row_start[-1])
+        a.base, a.p10, a.p50, a.p90, a.told = (np.empty(rows) for _ in range(5))
+        a.klass = np.empty(rows, dtype=np.int64)
+        jam_s = state.jam_s if state.jam_s is not None else np.zeros(len(self.running.prior_s))
+        kernel.estimate(
+            at, a.pattern, a.dist_m, a.anchor, a.next_pos, a.depart_at, a.stood_s, a.stray, a.plan_start, a.plan_row,
+            a.row_start, self._pstop_start, self._pstop_dist_m, self._pstop_link, self._plan_departure_s,
+            state.running.expected, jam_s, self.running.hold(state.running), residuals.CENTRES_S,
+            residuals.quantiles(state.residuals), a.base, a.p10, a.p50, a.p90, a.told, a.klass,
+        )  # fmt: skip
+        return a
+
+    def _recovered(self, city: CityState, state: ArrivalsState, v: Array, at: float) -> Array:
+        """When waiting buses without a plan will leave: after the wait that is usual there, if it is not over."""
+        fleet, mine = city.fleet, state.vehicles
+        run, pattern = fleet.run[v], fleet.pattern[v]
+        new = mine["wait_run"][v] != run
+        came = fleet.gate_time[v]
+        from_run = (fleet.gate_run[v] >= 0) & (fleet.gate_run[v] != run) & (at - came < WAITED_S)
+        since = np.where(from_run, came, fleet.timestamp[v])
+        mine["wait_since"][v[new]] = since[new]
+        mine["wait_run"][v] = run
+        usual = np.where(state.recovery_n[pattern] >= 3, state.recovery_s[pattern], state.recovery_s[-1])
+        leaves: Array = np.maximum(mine["wait_since"][v] + usual, at + SOON_S)
+        return leaves
+
+    def _plan(self, city: CityState, run: Array, pattern: Array) -> tuple[Array, Array]:
+        """POSIX zero of each run's service day and the first row of its planned times; NaN and -1 without a plan."""
+        network, runs = self.network, city.runs
+        trip, day = runs.trip[run], runs.day[run]
+        for new in set(np.unique(day).tolist()) - self._days.keys():
+            self._days[new] = day_start(date.fromordinal(new), self._zone)
+        start = np.array([self._days[d] for d in day.tolist()], dtype=np.float64)
+        good = (trip >= 0) & (day > 0)
+        good[good] &= ~network.trip_is_frequency[trip[good]] & (network.trip_pattern_ix[trip[good]] == pattern[good])
+        row = np.full(len(run), -1, dtype=np.int64)
+        row[good] = network.trip_time_start[trip[good]]
+        return start, row
+
+    # --- stating
+
+    def _say(self, city: CityState, state: ArrivalsState, at: float, ahead: "Ahead") -> Columns:
+        """Withdrawals, then estimates; both in an order that does not depend on numbers."""
+        mine, n = state.vehicles, len(city.fleet)
+        a = ahead
+        for name in ("p10", "p50", "p90", "told"):
+            setattr(a, name, np.round(getattr(a, name), 2))
+        held = np.bincount(
+            np.repeat(np.arange(len(a.vehicle)), np.diff(a.row_start))[~np.isnan(a.p50)], None, len(a.vehicle)
+        )
+        keep_from, keep_to = np.zeros(len(mine["said_run"]), np.int64), np.zeros(len(mine["said_run"]), np.int64)
+        same = (mine["said_run"][a.vehicle] == a.run) & (mine["said_pattern"][a.vehicle] == a.pattern)
+        keep_from[a.vehicle[same]] = a.next_pos[same]
+        keep_to[a.vehicle[same]] = (a.next_pos + held)[same]
+        gone_vehicle, gone_pos = self._withdraw(state, keep_from, keep_to)
+        gone_run, gone_pattern = mine["said_run"][gone_vehicle], mine["said_pattern"][gone_vehicle]
+        order = np.lexsort((gone_pos, city.runs.key[gone_run]))
+        nothing = np.full(len(order), np.nan)
+        gone = self._columns(
+            city, at, gone_vehicle[order], gone_run[order], gone_pattern[order], gone_pos[order], *[nothing] * 4
+        )
+        mine["said_run"][:n] = -1
+        mine["said_run"][a.vehicle], mine["said_pattern"][a.vehicle] = a.run, a.pattern
+        say = self._choose(state, at, a)
+        row_vehicle = np.repeat(np.arange(len(a.vehicle)), np.diff(a.row_start))
+        pos = np.arange(len(row_vehicle)) - a.row_start[row_vehicle] + a.next_pos[row_vehicle]
+        if falls_due(at, self._every_s, 60.0):
+            lost = residuals.remember(state.residuals, city.runs, at, a.run[row_vehicle], pos, a.base, a.klass)
+            city.count("estimates_not_sampled", lost)
+        rows = np.flatnonzero(say & ~np.isnan(a.p50))
+        of = row_vehicle[rows]
+        new = self._columns(
+            city, at, a.vehicle[of], a.run[of], a.pattern[of], pos[rows], a.p10[rows], a.p50[rows], a.p90[rows],
+            a.told[rows],
+        )  # fmt: skip
+        return messages.concat(messages.ARRIVAL, [gone, new])
+
+    def _withdraw(self, state: ArrivalsState, keep_from: Array, keep_to: Array) -> tuple[Array, Array]:
+        vehicle, pos = np.empty(4096, np.int64), np.empty(4096, np.int64)
+        parts: list[tuple[Array, Array]] = []
+        while True:
+            n = kernel.withdraw(state.said["said_p50"], keep_from, keep_to, vehicle, pos)
+            parts.append((vehicle[:n].copy(), pos[:n].copy()))
+            if n < len(vehicle):
+                return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def _choose(self, state: ArrivalsState, at: float, a: "Ahead") -> Array:
+        say = np.zeros(len(a.p50), dtype=np.bool_)
+        epoch = 0.0 if math.isnan(state.epoch) else state.epoch
+        deciseconds = [
+            np.rint((np.nan_to_num(values, nan=epoch) - epoch) * 10.0).astype(np.int64) for values in (a.p50, a.told)
+        ]
+        kernel.choose(
+            round((at - epoch) * 10.0), a.vehicle, a.next_pos, a.row_start, *deciseconds, ~np.isnan(a.p50),
+            state.said["said_p50"], state.said["said_told"], state.said["said_at"], say,
+        )  # fmt: skip
+        return say
+
+    def _columns(
+        self, city: CityState, at: float, vehicle: Array, run: Array, pattern: Array, pos: Array,
+        p10: Array, p50: Array, p90: Array, told: Array,
+    ) -> Columns:  # fmt: skip
+        network = self.network
+        pstop = network.pstop_start[pattern] + pos
+        return {
+            "made_at": np.full(len(vehicle), at),
+            "trip_id_performed": city.runs.names.of(run),
+            "scheduled_stop_sequence": network.pstop_sequence[pstop].astype(np.int64),
+            "vehicle_id": city.fleet.names.of(vehicle),
+            "trip_id_scheduled": self._ids["trip"][city.runs.trip[run]],
+            "route_id": self._ids["route"][network.pattern_route_ix[pattern]],
+            "direction_id": network.pattern_direction[pattern].astype(np.int64),
+            "stop_id": self._ids["stop"][network.pstop_stop_ix[pstop]],
+            "arrival_p10": p10,
+            "arrival_p50": p50,
+            "arrival_p90": p90,
+            "arrival_time": told,
+        }
+
+    def _grow(self, state: ArrivalsState, n: int) -> None:
+        for name, (_, fill) in _BY_VEHICLE.items():
+            state.vehicles[name] = grown(state.vehicles[name], n, fill)
+        for name in _SAID:
+            state.said[name] = grown(state.said[name], n, kernel.NOTHING)
+
+
+@dataclass(slots=True)
+class Ahead:
+    """Vehicles under way or waiting, in order of their runs' keys, and the estimates for the stops ahead of each."""
+
+    vehicle: Array
+    run: Array
+    pattern: Array
+    next_pos: Array
+    row_start: Array
+    dist_m: Array
+    anchor: Array
+    depart_at: Array
+    stood_s: Array
+    stray: Array
+    plan_start: Array
+    plan_row: Array
+    base: Array = field(default_factory=lambda: np.empty(0))
+    p10: Array = field(default_factory=lambda: np.empty(0))
+    p50: Array = field(default_factory=lambda: np.empty(0))
+    p90: Array = field(default_factory=lambda: np.empty(0))
+    told: Array = field(default_factory=lambda: np.empty(0))
+    klass: Array = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @classmethod
+    def none(cls) -> "Ahead":
+        """No vehicle."""
+        i, f = np.empty(0, np.int64), np.empty(0)
+        return cls(i, i, i, i, np.zeros(1, np.int64), f, f, f, f, np.empty(0, np.bool_), f, i)
+
+
+_TIMES = ("arrival", "departure", "determined_at")
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    if len(parts) == 1:
+        return dict(parts[0])
+    if not parts:
+        return {name: np.empty(0, np.float64 if name in _TIMES else np.int64) for name in _READY}
+    return {name: np.concatenate([part[name] for part in parts]) for name in _READY}

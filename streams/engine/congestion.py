@@ -1,0 +1,407 @@
+"""Where traffic crawls: windows, pace and free flow of directed cells.
+
+Closed traversals only. A live row says what a window holds so far, and is repeated as more closes; the `final` row
+comes when every fact of the window must have closed. Only then does the window teach the profile, in order of
+event time and vehicle, so that neither batches nor late pings leave a trace.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import h3.api.basic_int as h3
+import numpy as np
+
+from streams import messages
+from streams.engine.hours import PART_OF_HOUR, PARTS, falls_due, hour_of_week, hours_of_week
+from streams.engine.part import CityOutput, CityState, Facts
+from streams.engine.pending import Pending, Rows
+from streams.gtfs.network import Network
+from streams.kernels import cells, pace
+from streams.messages import Columns
+from streams.settings import Settings
+
+Array = np.ndarray
+
+LIVE_S = 30.0  # how often live rows are made
+SETTLE_S = 300.0  # after the end of a window everything in it has closed
+CURRENT_S = 1200.0  # a cell not driven through for longer has nothing current to say
+DETERMINED_WITHIN_S = 120.0  # a traversal settled later than this after it ended counts where it was settled
+DEFAULT_PACE = 0.2  # s/m where no timetable says anything: 18 km/h
+LEVELS = np.array(
+    [None, "RUNNING_SMOOTHLY", "STOP_AND_GO", "CONGESTION", "SEVERE_CONGESTION"], dtype=object
+)  # by `cells.levels`
+JAM_RATIO = cells.STOP_AND_GO_RATIO
+
+_PENDING = (
+    "vehicle", "cell", "entered_s", "entered_at", "metres", "seconds", "determined_at", "revision", "withdrawn",
+)  # fmt: skip
+_WAITING = ("window", "cell", "entered_at", "vehicle", "metres", "seconds")
+
+
+@dataclass(slots=True)
+class CongestionState:
+    """What is remembered of the cells: arrays over the network's cells, and facts not yet learned."""
+
+    pending: Pending
+    waiting: list[Rows]  # closed, their window still open
+    live: Array  # bool: closed traversals since the last live rows
+    next_window: float  # the oldest window that is not final; NaN before the first statement
+    # the filter (pace.observe)
+    deviation: Array
+    variance: Array
+    seen_at: Array
+    # the profile (pace.learn)
+    cell_s: Array
+    cell_m: Array
+    part_s: Array
+    part_m: Array
+    hour_s: Array
+    hour_expected_s: Array
+    free: Array
+    free_n: Array
+    # of the last live moment
+    usual: Array
+    now: Array
+
+
+_BY_CELL = ("deviation", "variance", "seen_at", "cell_s", "cell_m", "part_s", "part_m", "free", "free_n")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinkCells:
+    """The cells that each link runs through (CSR), and what the timetable says of the cells' pace."""
+
+    start: Array  # i8 (n_links + 1)
+    cell: Array  # i8
+    metres: Array  # f8
+    prior: Array  # f8 (n_cells) s/m without dwell
+
+
+class Congestion:
+    """The part of the city that knows directed cells."""
+
+    name = "congestion"
+
+    def __init__(self, network: Network, settings: Settings) -> None:
+        self.network = network
+        self.window_s = float(settings.city.window_s)
+        self._every_s = settings.city.statement_s
+        self.links = link_cells(network)
+        self.lane = network.cell_busway.astype(np.int64)
+        self.h3_cell = np.array([h3.int_to_str(int(c)) for c in network.cell_h3], dtype=object)
+        self.octant = network.cell_octant.astype(np.int64)
+        self.lane_name = np.where(network.cell_busway, "busway", "mixed").astype(object)
+
+    def fresh(self) -> CongestionState:
+        """Nothing seen: usual pace and free flow are the timetable's."""
+        n = len(self.links.prior)
+        return CongestionState(
+            pending=Pending(("vehicle", "cell", "entered_s"), _PENDING),
+            waiting=[],
+            live=np.zeros(n, dtype=np.bool_),
+            next_window=math.nan,
+            deviation=np.zeros(n),
+            variance=np.zeros(n),
+            seen_at=np.full(n, np.nan),
+            cell_s=np.zeros(n),
+            cell_m=np.zeros(n),
+            part_s=np.zeros((n, PARTS), dtype=np.float32),
+            part_m=np.zeros((n, PARTS), dtype=np.float32),
+            hour_s=np.zeros((2, 168)),
+            hour_expected_s=np.zeros((2, 168)),
+            free=self.links.prior.copy(),
+            free_n=np.zeros(n, dtype=np.int64),
+            usual=self.links.prior.copy(),
+            now=self.links.prior.copy(),
+        )
+
+    def observe(self, city: CityState, facts: Facts) -> CityOutput:
+        """Note the record's traversals; nothing is published at once."""
+        state: CongestionState = city.parts[self.name]
+        if facts.same_network:
+            t = facts.traversals
+            known = (t["cell_ix"] >= 0) & (t["cell_ix"] < len(self.lane))
+            entered = t["entered_at"]
+            rows = {
+                "vehicle": facts.traversal_vehicle,
+                "cell": t["cell_ix"],
+                "entered_s": np.rint(entered).astype(np.int64),
+                "entered_at": entered,
+                "metres": t["distance_m"],
+                "seconds": t["running_s"],
+                "determined_at": t["determined_at"],
+                "revision": t["revision"],
+                "withdrawn": t["withdrawn"],
+            }
+            state.pending.observe(rows if known.all() else {name: values[known] for name, values in rows.items()})
+        state.pending.close(facts.closed_vehicle, facts.closed["until"])
+        return {}
+
+    def statements(self, city: CityState, at: float, restate: bool) -> CityOutput:
+        """Live rows every LIVE_S, final rows of the windows that have closed, everything current at `restate`."""
+        state: CongestionState = city.parts[self.name]
+        said: list[Columns] = []
+        live = falls_due(at, self._every_s, LIVE_S)
+        ends = self._window(at - SETTLE_S)  # windows before this one are final
+        if live or state.next_window < ends:
+            self._settle(city, state, at)
+        if math.isnan(state.next_window):
+            state.next_window = ends
+        if state.next_window < ends:
+            said += self._finish(city, state, ends)
+        if live or restate:
+            said += self._live(city, state, at, restate)
+        columns = messages.concat(messages.CONGESTION, said)
+        return {"congestion": columns} if messages.rows(columns) else {}
+
+    def usual_pace(self, state: CongestionState, at: float) -> Array:
+        """Usual pace (s/m) of every cell at the hour of `at`."""
+        hour = hour_of_week(math.floor(at / 3600.0), self.network.timezone)
+        found: Array = pace.usual_pace(
+            hour, self.lane, PART_OF_HOUR, self.links.prior, state.cell_s, state.cell_m, state.part_s, state.part_m,
+            state.hour_s, state.hour_expected_s,
+        )  # fmt: skip
+        return found
+
+    def dump(self, state: CongestionState) -> dict[str, Any]:
+        """The state as a tree: cells that have seen a bus, by what they are, so that another feed's can be found."""
+        used = np.flatnonzero((state.free_n > 0) | ~np.isnan(state.seen_at) | state.live)
+        network = self.network
+        return {
+            "next_window": np.array([state.next_window]),
+            "pending": state.pending.dump(),
+            "waiting": self._waiting(state),
+            "hour_s": state.hour_s,
+            "hour_expected_s": state.hour_expected_s,
+            "h3": network.cell_h3[used],
+            "octant": self.octant[used].astype(np.int8),
+            "busway": network.cell_busway[used],
+            "live": state.live[used],
+            "usual": state.usual[used],
+            "now": state.now[used],
+            **{name: getattr(state, name)[used] for name in _BY_CELL},
+        }
+
+    def load(self, tree: dict[str, Any], same_network: bool) -> CongestionState:
+        """The state of `dump`'s tree; cells are found by H3 cell, octant and lane in any network."""
+        state = self.fresh()
+        state.next_window = float(tree["next_window"][0])
+        state.hour_s, state.hour_expected_s = tree["hour_s"], tree["hour_expected_s"]
+        here = _cell_keys(self.network.cell_h3, self.octant, self.network.cell_busway)
+        there = _cell_keys(tree["h3"], tree["octant"], tree["busway"])
+        order = np.argsort(here)
+        place = np.searchsorted(here[order], there)
+        found = (
+            (place < len(here)) & (here[order][np.minimum(place, len(here) - 1)] == there) if len(here) else place < 0
+        )
+        cell = order[place[found]]
+        for name in (*_BY_CELL, "live", "usual", "now"):
+            getattr(state, name)[cell] = tree[name][found]
+        state.pending.restore(tree["pending"])
+        if same_network:
+            state.waiting = [tree["waiting"]]
+        else:
+            state.pending.drop()
+        return state
+
+    def runs_in_use(self, state: CongestionState) -> Array:
+        """None: traversals are known by vehicle and cell."""
+        return np.empty(0, dtype=np.int64)
+
+    def renumber(self, state: CongestionState, run: Array, vehicle: Array) -> None:
+        """Vehicles got new numbers."""
+        state.pending.renumber(vehicle, run)
+        rows = self._waiting(state)
+        rows["vehicle"] = vehicle[rows["vehicle"]]
+        gone = rows["vehicle"] < 0  # cannot be: a window is final long before its vehicles are forgotten
+        state.waiting = [{name: values[~gone] for name, values in rows.items()}]
+
+    def warm_up(self) -> None:
+        """Compile the kernels of cells and pace."""
+        state = self.fresh()
+        none, nothing = np.empty(0, dtype=np.int64), np.empty(0)
+        self._learn(state, none, nothing, nothing, nothing)
+        pace.observe(none, nothing, nothing, nothing, state.usual, state.deviation, state.variance, state.seen_at)
+        cells.window_sums(none, none, nothing, nothing, 1)
+        cells.levels(nothing, nothing)
+        state.now = pace.pace_now(0.0, self.usual_pace(state, 0.0), state.deviation, state.seen_at)
+        jam_seconds(self.links, state)
+
+    # --- inside
+
+    def _window(self, at: float) -> float:
+        return math.floor(at / self.window_s) * self.window_s
+
+    def _settle(self, city: CityState, state: CongestionState, at: float) -> None:
+        """Closed traversals go to their windows, and through the filter in order of time."""
+        closed = state.pending.take()
+        good = (closed["metres"] > 0) & (closed["seconds"] > 0)
+        if not good.all():
+            closed = {name: values[good] for name, values in closed.items()}
+        left = np.maximum(closed["entered_at"] + closed["seconds"], closed["determined_at"] - DETERMINED_WITHIN_S)
+        window = np.floor(left / self.window_s) * self.window_s
+        if not math.isnan(state.next_window):
+            late = window < state.next_window
+            city.count("traversals_late", int(np.count_nonzero(late)))
+            if late.any():
+                closed = {name: values[~late] for name, values in closed.items()}
+                window, left = window[~late], left[~late]
+        state.usual = self.usual_pace(state, at)
+        if len(window):
+            order = np.lexsort((closed["cell"], self._rank(city, closed["vehicle"]), left))
+            pace.observe(
+                closed["cell"][order], left[order], closed["metres"][order], closed["seconds"][order],
+                state.usual, state.deviation, state.variance, state.seen_at,
+            )  # fmt: skip
+            state.live[closed["cell"]] = True
+            state.waiting.append({**{name: closed[name] for name in _WAITING[1:]}, "window": window})
+        state.now = pace.pace_now(at, state.usual, state.deviation, state.seen_at)
+
+    def _finish(self, city: CityState, state: CongestionState, ends: float) -> list[Columns]:
+        """The final rows of every window before `ends`; what they hold is learned."""
+        rows = self._waiting(state)
+        done = rows["window"] < ends
+        state.waiting = [{name: values[~done] for name, values in rows.items()}]
+        rows = {name: values[done] for name, values in rows.items()}
+        out = []
+        for window in np.unique(rows["window"]):
+            inside = np.flatnonzero(rows["window"] == window)
+            rank = self._rank(city, rows["vehicle"][inside])
+            order = inside[np.lexsort((rank, rows["entered_at"][inside], rows["cell"][inside]))]
+            out.append(self._rows(state, float(window), {n: v[order] for n, v in rows.items()}, final=True))
+            order = inside[np.lexsort((rows["cell"][inside], rank, rows["entered_at"][inside]))]
+            self._learn(
+                state, rows["cell"][order], rows["entered_at"][order], rows["metres"][order], rows["seconds"][order]
+            )
+        state.next_window = ends
+        return out
+
+    def _learn(self, state: CongestionState, cell: Array, entered_at: Array, metres: Array, seconds: Array) -> None:
+        pace.learn(
+            cell, hours_of_week(entered_at, self.network.timezone), metres, seconds, self.lane, PART_OF_HOUR,
+            self.links.prior, state.cell_s, state.cell_m, state.part_s, state.part_m, state.hour_s,
+            state.hour_expected_s, state.free, state.free_n,
+        )  # fmt: skip
+
+    def _live(self, city: CityState, state: CongestionState, at: float, restate: bool) -> list[Columns]:
+        """Open windows of the cells with news; at `restate` of every current cell, if need be as the filter has it."""
+        rows = self._waiting(state)
+        state.waiting = [rows]
+        current = at - state.seen_at < CURRENT_S
+        told = current if restate else state.live
+        out = []
+        newest = np.zeros(len(told), dtype=np.bool_)
+        for window in np.unique(rows["window"]):
+            inside = np.flatnonzero((rows["window"] == window) & told[rows["cell"]])
+            if len(inside):
+                rank = self._rank(city, rows["vehicle"][inside])
+                order = inside[np.lexsort((rank, rows["entered_at"][inside], rows["cell"][inside]))]
+                out.append(self._rows(state, float(window), {n: v[order] for n, v in rows.items()}, final=False))
+                newest[rows["cell"][inside]] = True
+        if restate:
+            alone = np.flatnonzero(current & ~newest)
+            if len(alone):
+                none = np.zeros(len(alone), dtype=np.int64)
+                speed = 1.0 / state.now[alone]
+                out.append(self._columns(state, self._window(at), alone, speed, none, none, final=False))
+        state.live[:] = False
+        return out
+
+    def _rows(self, state: CongestionState, window: float, rows: Rows, final: bool) -> Columns:
+        """The rows of one window whose traversals are in order of (cell, entered_at, vehicle)."""
+        _, vehicle = np.unique(rows["vehicle"], return_inverse=True)
+        cell, metres, seconds, samples, vehicles = cells.window_sums(
+            rows["cell"], vehicle.astype(np.int64), rows["metres"], rows["seconds"], int(vehicle.max(initial=0)) + 1
+        )
+        return self._columns(state, window, cell, metres / seconds, vehicles, samples, final)
+
+    def _columns(
+        self, state: CongestionState, window: float, cell: Array, speed: Array, vehicles: Array, samples: Array,
+        final: bool,
+    ) -> Columns:  # fmt: skip
+        free = 1.0 / state.free[cell]
+        n = len(cell)
+        return {
+            "window_start": np.full(n, window),
+            "window_s": np.full(n, int(self.window_s), dtype=np.int64),
+            "h3_cell": self.h3_cell[cell],
+            "heading_octant": self.octant[cell],
+            "lane": self.lane_name[cell],
+            "speed_mps": np.round(speed, 2),
+            "free_flow_mps": np.round(free, 2),
+            "congestion_level": LEVELS[cells.levels(speed, free)],
+            "n_vehicles": vehicles,
+            "n_samples": samples,
+            "final": np.full(n, final),
+        }
+
+    def _waiting(self, state: CongestionState) -> Rows:
+        if not state.waiting:
+            return {name: np.empty(0, np.int64 if name in ("cell", "vehicle") else np.float64) for name in _WAITING}
+        if len(state.waiting) == 1:
+            return dict(state.waiting[0])
+        return {name: np.concatenate([part[name] for part in state.waiting]) for name in _WAITING}
+
+    def _rank(self, city: CityState, vehicle: Array) -> Array:
+        """Vehicles in the order of their ids: numbers depend on who came first."""
+        seen, inverse = np.unique(vehicle, return_inverse=True)
+        rank = np.empty(len(seen), dtype=np.int64)
+        rank[np.argsort(city.fleet.names.of(seen).astype(str))] = np.arange(len(seen))
+        return rank[inverse]
+
+
+def jam_seconds(links: LinkCells, state: CongestionState) -> Array:
+    """How much longer each link takes because of the jams on it, as of the last live moment."""
+    found: Array = cells.jam_seconds(links.start, links.cell, links.metres, state.now, state.usual, JAM_RATIO)
+    return found
+
+
+def link_cells(network: Network) -> LinkCells:
+    """Which cells each link runs through, from the first pattern that drives it; the timetable's pace of every cell.
+
+    A link's time holds the dwell at its stop; the share taken off here is that of the arrival estimates.
+    """
+    n_links, n_cells = len(network.link_length_m), len(network.cell_h3)
+    at = np.flatnonzero(network.pstop_link_ix >= 0)
+    first = np.full(n_links, -1, dtype=np.int64)
+    first[network.pstop_link_ix[at][::-1]] = at[::-1]
+    first = first[first >= 0]
+    link = network.pstop_link_ix[first].astype(np.int64)
+    pattern = np.searchsorted(network.pstop_start, first, side="right") - 1
+    # one axis for all patterns, each far from the next, so that spans and links meet by one search
+    offset = np.concatenate([[0.0], np.cumsum(network.pattern_length_m + 1000.0)])
+    span_pattern = np.repeat(np.arange(len(network.span_start) - 1), np.diff(network.span_start))
+    span_from = network.span_dist_m + offset[span_pattern]
+    begin = network.pstop_dist_m[first] + offset[pattern]
+    end = network.pstop_dist_m[first + 1] + offset[pattern]
+    lo = np.maximum(np.searchsorted(span_from, begin, side="right") - 1, 0)
+    hi = np.maximum(np.searchsorted(span_from, end, side="left"), lo + 1)
+    count = hi - lo
+    row = np.repeat(np.arange(len(link)), count)
+    span = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(lo, count)
+    until = np.append(span_from[1:], offset[-1])
+    until = np.minimum(until, (offset[1:] - 1000.0)[span_pattern])
+    metres = np.minimum(until[span], end[row]) - np.maximum(span_from[span], begin[row])
+    good = metres > 0
+    row, metres, cell = row[good], metres[good], network.span_cell_ix[span][good].astype(np.int64)
+    order = np.lexsort((np.arange(len(row)), link[row]))
+    row, metres, cell = row[order], metres[order], cell[order]
+    start = np.zeros(n_links + 1, dtype=np.int64)
+    start[1:] = np.cumsum(np.bincount(link[row], minlength=n_links))
+    running = network.link_running_s - np.minimum(15.0, 0.3 * network.link_running_s)
+    each = (running / np.maximum(network.link_length_m, 1.0))[link[row]]
+    total_m = np.bincount(cell, metres, n_cells)
+    total_s = np.bincount(cell, metres * each, n_cells)
+    usual = float(total_s.sum() / total_m.sum()) if total_m.sum() > 0 else DEFAULT_PACE
+    prior = np.divide(total_s, total_m, out=np.full(n_cells, usual), where=total_m > 0)
+    return LinkCells(start, cell, metres, np.clip(prior, 1.0 / 25.0, 2.0))
+
+
+def _cell_keys(h3_cell: Array, octant: Array, busway: Array) -> Array:
+    """One number per directed cell: 4 bits of an H3 index's 64 are fixed by its mode and resolution."""
+    return (
+        (h3_cell.astype(np.uint64) << np.uint64(4))
+        ^ octant.astype(np.uint64) << np.uint64(1)
+        ^ busway.astype(np.uint64)
+    )

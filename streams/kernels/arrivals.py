@@ -1,0 +1,415 @@
+"""Arrival estimates: running times of links, the sum over the links ahead, honest quantiles, what is said of them.
+
+A link runs from 20 m before one stop to 20 m before the next, so its time holds the dwell at its first stop. All
+learning is O(1) per passage; all sums are ratios of observed to expected seconds, shrunk towards what is known more
+broadly (link and hour -> link -> timetable).
+"""
+
+import numpy as np
+
+from streams.jit import kernel
+
+MARGIN_M = 20.0  # a bus this close has arrived
+DWELL_M = 45.0  # the dwell share of a link is spent over its first metres
+DWELL_S = 15.0
+DWELL_SHARE = 0.3
+APPROACH_MPS = 5.0  # towards a first stop that is still ahead
+PRIOR_PASSAGES = 0.7  # passages that the timetable is worth
+HOUR_PASSAGES = 5.0  # passages that a link's mean is worth in one hour
+NETWORK_PASSAGES = 400.0  # recent factor: network -> neighbours -> link
+NEIGHBOUR_PASSAGES = 12.0
+LINK_PASSAGES = 6.0
+RECENT_S = 1800.0  # memory of the recent factor
+LOW, HIGH = 0.3, 3.5  # a passage is clipped to these multiples of the timetable
+FULL_PASSAGES = 2000.0  # a link's sums are halved here, so that they follow the seasons
+WEIGHT_RIDGE = 20.0  # squared deviations of the factor after which its weight is believed by half
+HOLD_RIDGE = 500.0 * 60.0 * 60.0  # s^2; 500 buses a minute early are believed by half
+MAX_HOLD = 0.6
+JAM_RELAX_S = 1800.0  # of a jam ahead, what is left when the bus gets there
+STOOD_S = 60.0  # standing for longer is neither a stop nor a light
+STOOD_MEDIAN = 0.3  # seconds more per second stood: waits are heavy-tailed, the longer the longer
+STOOD_WIDE = 0.7
+STOOD_MAX_S = 1200.0
+STUCK_S = 120.0  # residuals of buses that stood for longer are a class of their own
+TOLD_SHARE = 0.12  # told earlier than the median by this share of the time to go: missing the bus weighs more
+TOLD_MAX_S = 120.0
+RISE_S = 1.0  # from stop to stop
+MOVED_S = 15.0  # said again when the median moved by more than this
+MOVED_SHARE = 0.05  # or this share of the time to go
+REPEAT_S = 30.0  # or after this
+BUILT_IN_UNTIL = 80  # residuals of a bin and class before they speak
+HORIZON_S = 3600.0
+NOTHING = -(2**31)  # in the memory of what was said
+
+
+@kernel
+def running_times(
+    hour, prior_s, sum_s, sum_prior_s, hour_s, hour_prior_s, net_s, net_expected_s,
+    recent_s, recent_expected_s, recent_net, near_start, near_link, near_weight, weight,
+):  # fmt: skip
+    """Expected running time of every link at one hour.
+
+    hour        0..47: hour of a weekday, or 24 + hour at the weekend, local
+    prior_s     (n,) f8 from the timetable
+    sum_s, sum_prior_s  (n,) f8 passages and the timetable's seconds for them, all hours
+    hour_s, hour_prior_s  (n, 48) f4 the same by hour
+    net_s, net_expected_s  (48,) f8 the network's passages by hour, and what the links' means had said
+    recent_s, recent_expected_s  (n,) f8 decaying sums; recent_net (2,) f8 the same of the network
+    near_start, near_link, near_weight  CSR: neighbours of each link within 4 links and their weights
+    weight      of the recent factor, 0 off .. 1
+
+    Returns usual_s (n,) without the recent factor, factor (n,) the recent factor at full weight, and the product
+    that holds, expected_s (n,).
+    """
+    n = len(prior_s)
+    usual, factor, expected = np.empty(n), np.empty(n), np.empty(n)
+    mean = 0.0
+    for i in range(n):
+        mean += prior_s[i]
+    mean /= max(n, 1)
+    day, of_day = hour // 24 * 24, hour % 24
+    before, after = day + (of_day + 23) % 24, day + (of_day + 1) % 24
+    net_hour = (net_s[hour] + NETWORK_PASSAGES * mean) / (net_expected_s[hour] + NETWORK_PASSAGES * mean)
+    net = (recent_net[0] + NETWORK_PASSAGES * mean) / (recent_net[1] + NETWORK_PASSAGES * mean)
+    for i in range(n):
+        m = prior_s[i]
+        link = (sum_s[i] + PRIOR_PASSAGES * m) / (sum_prior_s[i] + PRIOR_PASSAGES * m)
+        seen = hour_s[i, hour] + 0.5 * (hour_s[i, before] + hour_s[i, after])
+        planned = hour_prior_s[i, hour] + 0.5 * (hour_prior_s[i, before] + hour_prior_s[i, after])
+        usual[i] = m * (seen + HOUR_PASSAGES * m * link * net_hour) / (planned + HOUR_PASSAGES * m)
+        a, b = NEIGHBOUR_PASSAGES * m * net, NEIGHBOUR_PASSAGES * m
+        for k in range(near_start[i], near_start[i + 1]):
+            a += near_weight[k] * recent_s[near_link[k]]
+            b += near_weight[k] * recent_expected_s[near_link[k]]
+        near = a / b
+        factor[i] = (recent_s[i] + LINK_PASSAGES * m * near) / (recent_expected_s[i] + LINK_PASSAGES * m)
+        expected[i] = usual[i] * (1.0 + weight * (factor[i] - 1.0))
+    return usual, factor, expected
+
+
+@kernel
+def learn(
+    link, hour, at, seconds, early_s, now, usual, factor, prior_s, sum_s, sum_prior_s, hour_s, hour_prior_s,
+    net_s, net_expected_s, recent_s, recent_expected_s, recent_net, fits,
+):  # fmt: skip
+    """Learn from closed passages of links, in their order.
+
+    link      (n,) i8
+    hour      (n,) i8 0..47
+    at        (n,) f8 POSIX seconds at the link's end, at or before `now`
+    seconds   (n,) f8 arrival to arrival (departure to arrival on the first link)
+    early_s   (n,) f8 how long before the planned departure the bus came to the link's first stop; NaN without a plan
+    now       decaying sums are those of this moment (the caller has let them decay to it)
+    usual, factor  (n_links,) f8 of `running_times`, before any of these passages
+    fits      (4,) f8 sums of two regressions, changed in place: weight of the recent factor xy, xx; hold xy, xx
+
+    Everything from sum_s on is changed in place. A passage is clipped to [0.3, 3.5] times the timetable.
+    """
+    for k in range(len(link)):
+        i, h = link[k], hour[k]
+        m = prior_s[i]
+        t = min(max(seconds[k], LOW * m), HIGH * m)
+        x = factor[i] - 1.0
+        fits[0] += (t / usual[i] - 1.0) * x
+        fits[1] += x * x
+        e = early_s[k]
+        if e > 0.0:  # False for NaN: no plan
+            e = min(e, 300.0)
+            fits[2] += (t - usual[i]) * e
+            fits[3] += e * e
+        mean = m * (sum_s[i] + PRIOR_PASSAGES * m) / (sum_prior_s[i] + PRIOR_PASSAGES * m)
+        net_s[h] += t
+        net_expected_s[h] += mean
+        sum_s[i] += t
+        sum_prior_s[i] += m
+        hour_s[i, h] += t
+        hour_prior_s[i, h] += m
+        if sum_prior_s[i] > FULL_PASSAGES * m:
+            sum_s[i] *= 0.5
+            sum_prior_s[i] *= 0.5
+        if hour_prior_s[i, h] > 0.1 * FULL_PASSAGES * m:
+            hour_s[i, h] *= 0.5
+            hour_prior_s[i, h] *= 0.5
+        w = np.exp((at[k] - now) / RECENT_S)
+        recent_s[i] += w * t
+        recent_expected_s[i] += w * usual[i]
+        recent_net[0] += w * t
+        recent_net[1] += w * usual[i]
+
+
+@kernel
+def fitted(fits):
+    """Weight of the recent factor and strength of the hold from their regressions: both start at 0."""
+    weight = min(max(fits[0] / (fits[1] + WEIGHT_RIDGE), 0.0), 1.0)
+    hold = min(max(fits[2] / (fits[3] + HOLD_RIDGE), 0.0), MAX_HOLD)
+    return weight, hold
+
+
+@kernel
+def left_of_link(running_s, length_m, gone_m):
+    """Seconds left of a link of which `gone_m` metres are gone: the dwell first, the rest by length."""
+    length = max(length_m, 1.0)
+    gone = min(max(gone_m, 0.0), length)
+    dwell = min(DWELL_S, DWELL_SHARE * running_s)
+    return running_s - dwell * min(gone / min(DWELL_M, length), 1.0) - (running_s - dwell) * gone / length
+
+
+@kernel
+def estimate(
+    now, pattern, dist_m, anchor, next_pos, depart_at, stood_s, stray, plan_start, plan_row, row_start,
+    pstop_start, pstop_dist_m, pstop_link, plan_departure_s, expected_s, jam_s, hold, centre_s, quantiles,
+    base, p10, p50, p90, told, klass,
+):  # fmt: skip
+    """When each vehicle reaches each stop ahead.
+
+    now        record time, POSIX seconds
+    pattern, dist_m, anchor  (v,) i8, f8, f8: place of each vehicle and the time of the ping that said so
+    next_pos   (v,) i8 first stop not yet passed
+    depart_at  (v,) f8 when a bus that waits at its first stop will leave; NaN: it is under way
+    stood_s    (v,) f8 for how long it has not moved
+    stray      (v,) bool off route: its place is where it left
+    plan_start, plan_row  (v,) POSIX seconds of the service day's zero, and first row of the trip's planned times
+               (-1: no plan)
+    row_start  (v + 1,) i8 where each vehicle's rows begin in the answer: one per stop from next_pos to the last
+    pstop_start, pstop_dist_m, pstop_link, plan_departure_s  of the network
+    expected_s, jam_s  (n_links,) f8
+    hold       share of a bus's earliness that is waited off
+    centre_s   (b,) f8 centres of the horizon's bins; quantiles (3, b, 3) residual p10, p50, p90 by class
+               (0 under way, 1 waiting, 2 stuck or off route) and bin
+    base .. klass  (rows,) the answer, filled in place: base is the estimate before its residual's quantiles; NaN
+               beyond HORIZON_S
+
+    The rows of one vehicle rise by RISE_S at least, p10 <= p50 <= p90, now < p10, p10 <= told <= p50 and
+    told >= p50 - TOLD_MAX_S.
+    """
+    last_bin = len(centre_s) - 1
+    for v in range(len(pattern)):
+        first = pstop_start[pattern[v]]
+        stops = pstop_start[pattern[v] + 1] - first
+        pos = next_pos[v]
+        waiting = not np.isnan(depart_at[v])
+        kind = 1 if waiting else (2 if stray[v] or stood_s[v] > STUCK_S else 0)
+        stood = 0.0 if waiting else min(max(stood_s[v] - STOOD_S, 0.0), STOOD_MAX_S)
+        jams = 0.0
+        b = 0
+        low, mid, high, say = now, now, now, now
+        a = max(depart_at[v], now) if waiting else max(anchor[v], now - 120.0)
+        for k in range(row_start[v + 1] - row_start[v]):
+            row = row_start[v] + k
+            i = pos + k
+            if i == 0:
+                a += max(pstop_dist_m[first] - MARGIN_M - dist_m[v], 0.0) / APPROACH_MPS
+            else:
+                link = pstop_link[first + i - 1]
+                length = pstop_dist_m[first + i] - pstop_dist_m[first + i - 1]
+                jam = jam_s[link] * np.exp(-max(a - now, 0.0) / JAM_RELAX_S)
+                running = expected_s[link] + jam
+                if k == 0 and not waiting:
+                    gone = dist_m[v] - pstop_dist_m[first + i - 1] + MARGIN_M
+                    left = left_of_link(running, length, gone)
+                    jams += jam * left / max(running, 1e-9)
+                    a += left + STOOD_MEDIAN * stood
+                else:
+                    if plan_row[v] >= 0 and (k > 0 or i > 1):
+                        early = plan_start[v] + plan_departure_s[plan_row[v] + i - 1] - a
+                        a += hold * max(early, 0.0)
+                    jams += jam
+                    a += running
+            reached = max(a, now)
+            h = reached - now
+            if h > HORIZON_S or i >= stops:
+                for rest in range(row, row_start[v + 1]):
+                    base[rest] = p10[rest] = p50[rest] = p90[rest] = told[rest] = np.nan
+                    klass[rest] = kind
+                break
+            while b < last_bin and centre_s[b + 1] <= h:
+                b += 1
+            share = 0.0 if b == last_bin else min(max((h - centre_s[b]) / (centre_s[b + 1] - centre_s[b]), 0.0), 1.0)
+            beyond = max(h / centre_s[last_bin], 1.0)
+            up = min(b + 1, last_bin)
+            q0 = (quantiles[kind, b, 0] * (1.0 - share) + quantiles[kind, up, 0] * share) * beyond
+            q1 = (quantiles[kind, b, 1] * (1.0 - share) + quantiles[kind, up, 1] * share) * beyond
+            q2 = (quantiles[kind, b, 2] * (1.0 - share) + quantiles[kind, up, 2] * share) * beyond
+            mid = max(reached + q1, mid + RISE_S)
+            low = max(min(reached + q0 - 0.3 * jams, mid), low + RISE_S)
+            high = max(reached + q2 + 0.7 * jams + STOOD_WIDE * stood, mid, high + RISE_S)
+            say = max(mid - min(TOLD_SHARE * (mid - now), TOLD_MAX_S), low, say + RISE_S)
+            base[row] = reached
+            p10[row], p50[row], p90[row], told[row] = low, mid, high, min(say, mid)
+            klass[row] = kind
+
+
+@kernel
+def next_stops(pattern, dist_m, gate_seq, pstop_start, pstop_dist_m, pstop_gate_seq):
+    """The first stop of its pattern that each vehicle has not passed yet: (v,) i8, the number of stops when all are.
+
+    pattern, dist_m  (v,) i8, f8
+    gate_seq         (v,) i8 last gate passed on this run, -1 none
+    pstop_start, pstop_dist_m, pstop_gate_seq  of the network
+
+    Passed is what a gate passing says, and what lies behind by more than the 5 m that a stop's place is good for.
+    """
+    out = np.empty(len(pattern), np.int64)
+    for v in range(len(pattern)):
+        first, end = pstop_start[pattern[v]], pstop_start[pattern[v] + 1]
+        at = first
+        while at < end and (pstop_gate_seq[at] <= gate_seq[v] or pstop_dist_m[at] < dist_m[v] - 5.0):
+            at += 1
+        out[v] = at - first
+    return out
+
+
+@kernel
+def chain(
+    vehicle, run, pattern, pos, arrival, departure, settled_at, plan_start, plan_row, plan_departure_s,
+    pstop_start, pstop_link, last_run, last_pattern, last_pos, last_arrival, last_departure, last_settled, ended_at,
+    recovery_s, recovery_n, most_gap_s, out_link, out_at, out_s, out_early,
+):  # fmt: skip
+    """Closed stop passings, in order of (arrival, run, stop), to passages of links and waits at terminals.
+
+    vehicle, run, pattern, pos  (n,) i8; arrival, departure, settled_at (n,) f8, departure NaN while unknown
+    plan_start, plan_row        (n,) POSIX zero of the service day, row of the trip's planned times (-1 none)
+    last_*, ended_at            (vehicles,) where each vehicle was last seen, and when its last run ended: in place
+    recovery_s, recovery_n      (patterns + 1,) running median of the wait before a pattern's first departure; the
+                                last row is the network's: in place
+    most_gap_s                  a passage whose ends were seen only after a longer silence is left out
+    out_*                       (n,) filled: link, time at its end, seconds, earliness at its start (NaN no plan)
+
+    Returns how many passages there are. A stop that comes again (with its departure) is taken once.
+    """
+    n = 0
+    everywhere = len(recovery_s) - 1
+    for k in range(len(vehicle)):
+        v = vehicle[k]
+        first = pstop_start[pattern[k]]
+        if last_run[v] == run[k]:
+            if pos[k] < last_pos[v]:
+                continue
+            if pos[k] == last_pos[v] + 1:
+                start = last_departure[v] if last_pos[v] == 0 else last_arrival[v]
+                gap = max(
+                    settled_at[k] - (arrival[k] if np.isnan(departure[k]) else departure[k]),
+                    last_settled[v] - (last_arrival[v] if np.isnan(last_departure[v]) else last_departure[v]),
+                )
+                if arrival[k] > start and gap <= most_gap_s:
+                    out_link[n] = pstop_link[first + last_pos[v]]
+                    out_at[n], out_s[n], out_early[n] = arrival[k], arrival[k] - start, np.nan
+                    if plan_row[k] >= 0 and last_pos[v] > 0:
+                        planned = plan_start[k] + plan_departure_s[plan_row[k] + last_pos[v]]
+                        out_early[n] = planned - last_arrival[v]
+                    n += 1
+        else:
+            before = last_pattern[v]
+            if last_run[v] >= 0 and last_pos[v] == pstop_start[before + 1] - pstop_start[before] - 1:
+                ended_at[v] = last_arrival[v]
+            else:
+                ended_at[v] = np.nan
+        again = last_run[v] == run[k] and last_pos[v] == pos[k]
+        last_run[v], last_pattern[v], last_pos[v] = run[k], pattern[k], pos[k]
+        last_settled[v] = settled_at[k]
+        if not again:
+            last_arrival[v], last_departure[v] = arrival[k], departure[k]
+        elif not np.isnan(departure[k]):
+            last_departure[v] = departure[k]
+        if pos[k] == 0 and departure[k] >= ended_at[v]:  # False while either is unknown
+            wait = departure[k] - ended_at[v]
+            ended_at[v] = np.nan
+            if wait < 7200.0:
+                for p in (pattern[k], everywhere):
+                    step = max(5.0, 120.0 / (1.0 + recovery_n[p]))
+                    recovery_s[p] = max(recovery_s[p] + (step if wait > recovery_s[p] else -step), 0.0)
+                    recovery_n[p] += 1
+    return n
+
+
+@kernel
+def withdraw(said_p50, keep_from, keep_to, out_vehicle, out_pos):
+    """Forget what was said of stops outside [keep_from, keep_to) of each vehicle, and list it.
+
+    said_p50  (v, stops) i4, NOTHING where nothing was said, changed in place
+    keep_from, keep_to  (v,) i8
+    out_vehicle, out_pos  (room,) i8 filled
+
+    Returns how many were listed; when that equals the room, call again.
+    """
+    n = 0
+    for v in range(said_p50.shape[0]):
+        for pos in range(said_p50.shape[1]):
+            if said_p50[v, pos] != NOTHING and (pos < keep_from[v] or pos >= keep_to[v]):
+                if n == len(out_vehicle):
+                    return n
+                out_vehicle[n], out_pos[n] = v, pos
+                said_p50[v, pos] = NOTHING
+                n += 1
+    return n
+
+
+@kernel
+def choose(now, vehicle, next_pos, row_start, p50, told, held, said_p50, said_told, said_at, say):
+    """Which of the estimates are to be stated now, and remember them.
+
+    now       deciseconds since an epoch of the caller's (i8), as all times here
+    vehicle, next_pos, row_start  as in `estimate`; `vehicle` is the row of the memory
+    p50, told (rows,) i8 deciseconds
+    held      (rows,) bool; of one vehicle the rows that are not held come last, and are not stated
+    said_p50, said_told, said_at  (v, stops) i4 the memory, changed in place
+    say       (rows,) bool, filled
+
+    One is stated when nothing was, when its median moved by more than max(15 s, 5 % of the time to go), every 30 s,
+    and when an older statement kept beside a new one would no longer rise from stop to stop.
+    """
+    rise = int(RISE_S * 10)
+    for r in range(len(vehicle)):
+        v, pos = vehicle[r], next_pos[r]
+        start, end = row_start[r], row_start[r + 1]
+        while end > start and not held[end - 1]:
+            end -= 1
+        before = now
+        for row in range(start, end):
+            at = pos + row - start
+            old = said_p50[v, at]
+            say[row] = (
+                old == NOTHING
+                or abs(p50[row] - old) > max(10.0 * MOVED_S, MOVED_SHARE * (p50[row] - now))
+                or now - said_at[v, at] >= 10.0 * REPEAT_S
+                or said_told[v, at] < before + rise
+            )
+            before = told[row] if say[row] else said_told[v, at]
+        for back in range(end - start):
+            row = end - 1 - back
+            at = pos + row - start
+            if not say[row] and back > 0 and said_told[v, at] > before - rise:
+                say[row] = True
+            before = told[row] if say[row] else said_told[v, at]
+            if say[row]:
+                said_p50[v, at], said_told[v, at], said_at[v, at] = p50[row], told[row], now
+
+
+@kernel
+def calibrate(klass, bins, residual_s, known, tracked, spread_s, count):
+    """Track the residual's quantiles p10, p50, p90, in order.
+
+    klass, bins  (n,) i8
+    residual_s   (n,) f8 actual minus estimate; where `known` is False the arrival has not come yet and the residual
+                 is at least this
+    tracked      (3, b, 3) f8, spread_s (3, b) f8 mean distance from the median, count (3, b) i8: changed in place
+
+    Running quantiles: a step of tau up when above, 1 - tau down when below, of a size that falls to 2 % of the
+    spread. Source: Robbins & Monro 1951; as online conformal tracking, Gibbs & Candes 2021.
+    """
+    for k in range(len(klass)):
+        c, b, r = klass[k], bins[k], residual_s[k]
+        step = max(0.02, 2.0 / (10.0 + count[c, b])) * max(spread_s[c, b], 2.0)
+        for j in range(3):
+            tau = 0.1 if j == 0 else (0.5 if j == 1 else 0.9)
+            if r > tracked[c, b, j]:
+                tracked[c, b, j] += step * tau
+            elif known[k]:
+                tracked[c, b, j] -= step * (1.0 - tau)
+        if tracked[c, b, 0] > tracked[c, b, 1]:
+            tracked[c, b, 0] = tracked[c, b, 1]
+        if tracked[c, b, 2] < tracked[c, b, 1]:
+            tracked[c, b, 2] = tracked[c, b, 1]
+        if known[k]:
+            spread_s[c, b] += max(0.01, 1.0 / (10.0 + count[c, b])) * (abs(r - tracked[c, b, 1]) - spread_s[c, b])
+        count[c, b] += 1
