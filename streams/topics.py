@@ -25,7 +25,9 @@ class Topic:
             "message.timestamp.type": "LogAppendTime" if self.log_append_time else "CreateTime",
         }
         if self.compacted:
-            out |= {"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
+            # Only closed segments are compacted, and a snapshot every few seconds fills them fast.
+            segment = self.max_message_bytes + (1 << 20)
+            out |= {"segment.ms": "600000", "segment.bytes": str(segment), "min.cleanable.dirty.ratio": "0.1"}
         else:
             out["retention.ms"] = str(self.kept_s * 1000)
         return out

@@ -1,0 +1,357 @@
+"""The worker: one Faust app per stage, and the wires between Kafka and the stages.
+
+Each stage is a consumer group of its own (`<prefix>-track`, `<prefix>-city`), so workers may run either or both, and
+any number of them share the partitions. What makes it exact is in agents.py; here is only what talks to the outside.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiokafka
+import click
+import faust
+from aiokafka import TopicPartition
+from faust.types import TP
+from prometheus_client import CollectorRegistry
+
+from streams import clients, metrics, snapshots, topics
+from streams.agents import PartitionRunner, StageRunners, by_partition
+from streams.broker import home
+from streams.engine.stage import Record, Stage
+from streams.messages import HEARTBEAT
+from streams.settings import Settings, WrongSetting
+
+log = logging.getLogger(__name__)
+
+_BUFFERED_EVENTS = 2000  # between Faust's consumer and the agent; records may hold a thousand pings each
+_GIVE_UP_STOPPING_S = 15.0
+
+
+class Outbox:
+    """The worker's one producer, replaced when it fails for good."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._kafka = settings.kafka
+        self._lock = asyncio.Lock()
+        self._producer: aiokafka.AIOKafkaProducer | None = None
+        self.generation = 0
+
+    @property
+    def producer(self) -> aiokafka.AIOKafkaProducer:
+        """The producer in use."""
+        if self._producer is None:
+            raise aiokafka.errors.ProducerClosed
+        return self._producer
+
+    async def start(self) -> None:
+        """Connect."""
+        producer = clients.producer(self._kafka)
+        await producer.start()
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Send what is left and disconnect."""
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            with contextlib.suppress(TimeoutError, aiokafka.errors.KafkaError):
+                await asyncio.wait_for(producer.stop(), 5.0)
+
+    async def renew(self, generation: int) -> None:
+        """Replace the producer unless that has been done since `generation`."""
+        async with self._lock:
+            if self.generation == generation:
+                self.generation += 1
+                await self.stop()
+                await self.start()
+
+    async def send(self, topic: str, value: bytes, partition: int, key: bytes | None = None) -> "asyncio.Future[Any]":
+        """Send; the future is done when the broker has it."""
+        future: asyncio.Future[Any] = await self.producer.send(topic, value, key=key, partition=partition)
+        return future
+
+
+class KafkaWires:
+    """One stage's wires (see agents.Wires)."""
+
+    def __init__(self, settings: Settings, stage: Stage, outbox: Outbox, app: faust.App) -> None:
+        prefix = settings.kafka.prefix
+        self._names = {topic.name: topics.full_name(prefix, topic.name) for topic in topics.ALL}
+        self._input = self._names[stage.source]
+        self._state_topic = self._names[f"state-{stage.name}"]
+        self._outbox = outbox
+        self._app = app
+        self._reader = clients.reader(settings.kafka)
+        self._state_reader = clients.reader(settings.kafka)
+        # Each reader is assigned to one partition at a time.
+        self._reading, self._loading = asyncio.Lock(), asyncio.Lock()
+
+    async def start(self) -> None:
+        """Connect the readers."""
+        for reader, topic in ((self._reader, self._input), (self._state_reader, self._state_topic)):
+            await reader.start()
+            reader.assign([TopicPartition(topic, 0)])
+
+    async def stop(self) -> None:
+        """Disconnect the readers."""
+        await self._reader.stop()
+        await self._state_reader.stop()
+
+    @property
+    def generation(self) -> int:
+        """Of the producer."""
+        return self._outbox.generation
+
+    async def renew(self, generation: int) -> None:
+        """Replace the producer of this generation."""
+        await self._outbox.renew(generation)
+
+    async def send(self, topic: str, value: bytes, partition: int) -> "asyncio.Future[Any]":
+        """Send to a topic of topics.py."""
+        return await self._outbox.send(self._names[topic], value, partition)
+
+    async def read(self, partition: int, start: int, stop: int) -> AsyncIterator[list[Record]]:
+        """Records of the input partition, start <= offset < stop."""
+        tp = TopicPartition(self._input, partition)
+        async with self._reading:
+            self._reader.assign([tp])
+            self._reader.seek(tp, start)
+            while await self._reader.position(tp) < stop:
+                got = await self._reader.getmany(tp, timeout_ms=1000, max_records=1000)
+                batch = [
+                    Record(r.offset, r.timestamp / 1000.0, r.value or b"") for r in got.get(tp, ()) if r.offset < stop
+                ]
+                if batch:
+                    yield batch
+
+    async def bounds(self, partition: int) -> tuple[int, int]:
+        """First offset of the input partition, and the next to be written."""
+        tp = TopicPartition(self._input, partition)
+        begin = await self._reader.beginning_offsets([tp])
+        end = await self._reader.end_offsets([tp])
+        return begin[tp], end[tp]
+
+    async def offset_at(self, partition: int, record_time: float) -> int | None:
+        """Offset of the first record at or after this record time."""
+        tp = TopicPartition(self._input, partition)
+        found = (await self._reader.offsets_for_times({tp: max(0, int(record_time * 1000))}))[tp]
+        return None if found is None else int(found.offset)
+
+    async def load(self, partition: int) -> snapshots.Snapshot | None:
+        """The newest snapshot."""
+        async with self._loading:
+            return await snapshots.load(self._state_reader, self._state_topic, partition)
+
+    async def save(self, partition: int, snapshot: snapshots.Snapshot) -> int:
+        """Write a snapshot and wait for the broker."""
+        return await snapshots.save(self._outbox.producer, self._state_topic, partition, snapshot)
+
+    async def commit(self, partition: int, next_offset: int) -> None:
+        """Commit the group's offset. Faust's own bookkeeping of acks is not used: it commits past gaps."""
+        await self._app.consumer._commit({TP(self._input, partition): next_offset})
+
+
+class StageApp:
+    """A stage with its Faust app, in this process's event loop."""
+
+    def __init__(
+        self, settings: Settings, stage: Stage, network: str, outbox: Outbox, registry: CollectorRegistry
+    ) -> None:
+        self.stage = stage
+        self.metrics = metrics.StageMetrics(registry, stage.name)
+        self._settings = settings
+        self._outbox = outbox
+        self._input = topics.full_name(settings.kafka.prefix, stage.source)
+        self.faust = _faust_app(settings, stage)
+        self._wires = KafkaWires(settings, stage, outbox, self.faust)
+        partitions = topics.BY_NAME[stage.source].partitions or settings.kafka.partitions
+
+        def make(partition: int) -> PartitionRunner:
+            return PartitionRunner(stage, partition, partitions, network, self._wires, settings.worker, self.metrics)
+
+        self.runners = StageRunners(make, self.metrics)
+        self._connect()
+
+    async def start(self) -> None:
+        """Join the group."""
+        await self._wires.start()
+        await self.faust.start()
+
+    async def stop(self) -> None:
+        """Snapshot, leave the group."""
+        await self.faust.stop()
+        await self._wires.stop()
+
+    def _connect(self) -> None:
+        app, worker, runners = self.faust, self._settings.worker, self.runners
+        channel = app.topic(self._input, value_type=bytes, value_serializer="raw", allow_empty=True)
+
+        async def agent(stream: Any) -> None:
+            async for events in stream.noack_take(worker.batch_records, within=worker.batch_wait_s):
+                try:
+                    await runners.advance(by_partition(events))
+                except WrongSetting as error:
+                    await app.crash(error)
+
+        async def heartbeat() -> None:
+            await self._beat()
+
+        async def assigned(sender: Any, partitions: set[TP], **kwargs: Any) -> None:
+            await runners.assigned({tp.partition for tp in partitions if tp.topic == self._input})
+            log.info("%s: owns partitions %s", self.stage.name, runners.owned)
+            await self._beat()  # the first event of each partition, and with it the restore, need not be awaited
+
+        async def revoked(sender: Any, partitions: set[TP], **kwargs: Any) -> None:
+            await runners.revoked({tp.partition for tp in partitions if tp.topic == self._input})
+
+        async def leaving(sender: Any, **kwargs: Any) -> None:
+            await runners.revoked(set(runners.owned))
+
+        app.agent(channel, name=self.stage.name)(agent)
+        app.timer(worker.heartbeat_s)(heartbeat)
+        app.on_partitions_assigned.connect(assigned, weak=False)
+        app.on_partitions_revoked.connect(revoked, weak=False)
+        app.on_before_shutdown.connect(leaving, weak=False)
+
+    async def _beat(self) -> None:
+        """Silence moves time too: a small record into every partition that is ours."""
+        self.runners.observe(lambda p: self.faust.consumer.highwater(TP(self._input, p)))
+        with contextlib.suppress(aiokafka.errors.KafkaError):  # the runners notice a broker that fails
+            for partition in self.runners.owned:
+                future = await self._outbox.send(self._input, HEARTBEAT, partition)
+                future.add_done_callback(lambda f: f.cancelled() or f.exception())
+
+
+def _faust_app(settings: Settings, stage: Stage) -> faust.App:
+    kafka, worker = settings.kafka, settings.worker
+    folder = home() / "worker"
+    folder.mkdir(parents=True, exist_ok=True)
+    app = faust.App(
+        f"{kafka.prefix}-{stage.name}",
+        broker=";".join(f"kafka://{b.strip()}" for b in kafka.brokers.split(",")),
+        broker_credentials=clients.faust_credentials(kafka),
+        broker_session_timeout=worker.session_timeout_s,
+        broker_heartbeat_interval=worker.session_timeout_s / 5,
+        # What a rewind would lead to is decided by the snapshot; without one, by the warm-up: not by old commits.
+        consumer_auto_offset_reset="latest",
+        consumer_max_fetch_size=1 << 20,
+        broker_max_poll_records=1000,
+        stream_buffer_maxsize=_BUFFERED_EVENTS,
+        stream_wait_empty=False,  # with late acknowledgements the default waits for ever in a rebalance
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        reply_create_topic=False,
+        autodiscover=False,
+        web_enabled=False,
+        store="memory://",
+        datadir=str(folder),
+        worker_redirect_stdouts=False,
+    )
+    app.finalize()
+    return app
+
+
+async def work(
+    settings: Settings,
+    stages: Sequence[Stage],
+    network: str,
+    network_record: bytes | None = None,
+    say: Callable[[str], None] = click.echo,
+) -> None:
+    """Run the stages until SIGTERM or Ctrl-C, then snapshot and leave the groups.
+
+    network         hash of the network the stages work with
+    network_record  what the API shows of it (topic `network`); None: not published
+
+    Raises WrongSetting, or what made a Faust app crash.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    made = await clients.ensure_topics(settings)
+    if made:
+        say(f"created {len(made)} topics: {', '.join(made)}")
+    outbox = Outbox(settings)
+    await outbox.start()
+    registry = CollectorRegistry()
+    port, stop_metrics = metrics.serve(registry, settings.worker.metrics_port)
+    running = [StageApp(settings, stage, network, outbox, registry) for stage in stages]
+    try:
+        if network_record is not None:
+            name = topics.full_name(settings.kafka.prefix, "network")
+            await (await outbox.send(name, network_record, 0, key=b"network"))
+        for app in running:
+            await app.start()
+        say(f"working on {', '.join(s.name for s in stages)}; metrics at http://127.0.0.1:{port}/metrics")
+        crashed = None
+        while not stop.is_set() and crashed is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 0.5)
+            crashed = next((app.faust for app in running if app.faust.crashed), None)
+        if crashed is not None and crashed.crash_reason is not None:
+            raise crashed.crash_reason
+        say("stopping: a last snapshot, then leaving the group")
+    finally:
+        for app in reversed(running):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(app.stop(), _GIVE_UP_STOPPING_S)
+        await outbox.stop()
+        stop_metrics()
+
+
+def warm_up(stages: Sequence[Stage], say: Callable[[str], None] = click.echo) -> None:
+    """Compile every kernel: once the group is joined nothing may keep a partition waiting."""
+    started = time.perf_counter()
+    for stage in stages:
+        stage.warm_up()
+    say(f"kernels ready after {time.perf_counter() - started:.1f} s")
+
+
+def configure_logging() -> None:
+    """Our own lines in full, of the libraries only what went wrong."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname).1s %(name)s: %(message)s", stream=sys.stderr, force=True
+    )
+    logging.getLogger("streams").setLevel(logging.INFO)
+
+
+def run(settings: Settings, stages: Sequence[Stage], network: str, network_record: bytes | None = None) -> None:
+    """`work` in an event loop of its own, until a signal."""
+    configure_logging()
+    warm_up(stages)
+    asyncio.run(work(settings, stages, network, network_record))
+
+
+@click.command()
+@click.option(
+    "--gtfs", required=True, type=click.Path(exists=True, path_type=Path), help="The feed: a zip or a folder."
+)
+@click.option("--stages", default="track,city", show_default=True, help="Stages to run, separated by commas.")
+def command(gtfs: Path, stages: str) -> None:
+    """Start a worker: pings in, positions, headways, estimates, cells and alerts out.
+
+    Any number of workers share the load, up to one for each partition of `pings`.
+    """
+    from streams.engine.city import City
+    from streams.engine.track import Track
+    from streams.gtfs.compile import load
+    from streams.gtfs.describe import describe
+
+    known: dict[str, Callable[..., Stage]] = {"track": Track, "city": City}
+    names = [name.strip() for name in stages.split(",") if name.strip()]
+    if not names or set(names) - set(known):
+        raise click.BadParameter(f"{stages!r}: one or both of {', '.join(known)}", param_hint="--stages")
+    try:
+        settings = Settings.from_env()
+        clients.connection(settings.kafka)
+        network = load(gtfs)
+        run(settings, [known[name](network, settings) for name in names], network.hash, describe(network))
+    except WrongSetting as error:
+        raise click.ClickException(str(error)) from None
