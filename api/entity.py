@@ -1,0 +1,81 @@
+"""One thing on the map (a vehicle, an alert, a cell): its record, and the record's bytes, made once and shared."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+
+class Entity:
+    """A record of the view, not to be changed once made. Two are equal when they tell the same.
+
+    kind        vehicle, alert, congestion or status
+    timestamp   POSIX seconds that its age is counted from
+    geometry    GeoJSON geometry, for what has an extent
+    """
+
+    __slots__ = ("_json", "data", "geometry", "id", "kind", "lat", "lon", "route_id", "timestamp")
+
+    def __init__(
+        self,
+        kind: str,
+        id: str,
+        data: Mapping[str, Any],
+        *,
+        lat: float | None = None,
+        lon: float | None = None,
+        route_id: str | None = None,
+        timestamp: float | None = None,
+        geometry: bytes = b"",
+    ) -> None:
+        self.kind, self.id, self.data = kind, id, data
+        self.lat, self.lon, self.route_id = lat, lon, route_id
+        self.timestamp, self.geometry = timestamp, geometry
+        self._json = b""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it is known by in the live stream."""
+        return self.kind, self.id
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Entity) and self.key == other.key and self.data == other.data
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def json(self) -> bytes:
+        """The record as JSON, without its age."""
+        if not self._json:
+            self._json = orjson.dumps(self.data)
+        return self._json
+
+    def aged_json(self, now: float) -> bytes:
+        """The record as JSON with `age_s` at `now`."""
+        return with_age(self.json(), self.timestamp, now)
+
+    def feature(self, now: float) -> bytes:
+        """The record as a GeoJSON feature with `age_s` among its properties."""
+        return b'{"type":"Feature","id":%b,"geometry":%b,"properties":%b}' % (
+            orjson.dumps(self.id),
+            self.geometry or b"null",
+            self.aged_json(now),
+        )
+
+    def resource(self) -> bytes:
+        """The record as the live stream sends it: type, id, attributes."""
+        geometry = b',"geometry":%b' % self.geometry if self.geometry else b""
+        return b'{"type":"%b","id":%b,"attributes":%b%b}' % (
+            self.kind.encode(),
+            orjson.dumps(self.id),
+            self.json(),
+            geometry,
+        )
+
+
+def with_age(record: bytes, timestamp: float | None, now: float) -> bytes:
+    """A JSON object's bytes with `age_s` as its last field; null where the time is not known."""
+    age = b"null" if timestamp is None else b"%.1f" % (now - timestamp)
+    return b'%b%b"age_s":%b}' % (record[:-1], b"," if len(record) > 2 else b"", age)

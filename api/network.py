@@ -1,0 +1,156 @@
+"""The feed in use, as the API needs it: names, stops, shapes. Read from the topic `network`, never from a feed.
+
+One `NetworkView` is made per network record and never changes; a new feed is a new view.
+"""
+
+import math
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+from starlette.types import ASGIApp
+
+EARTH_RADIUS_M = 6_371_008.8
+MAX_ANSWERS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A pattern's polyline: `lon`, `lat` in degrees, `dist_m` along it, `heading_deg` of the piece that follows."""
+
+    lon: list[float]
+    lat: list[float]
+    dist_m: list[float]
+    heading_deg: list[float]
+
+    def heading_at(self, dist_m: float) -> float:
+        """Degrees clockwise from north at `dist_m`."""
+        i = bisect_right(self.dist_m, dist_m) - 1
+        return self.heading_deg[min(max(i, 0), len(self.heading_deg) - 1)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkView:
+    """Routes, stops and patterns of one network record, and the indexes that requests need."""
+
+    hash: str
+    feed_version: str
+    timezone: str
+    raw: dict[str, Any]
+    routes: dict[str, dict[str, Any]]
+    stops: dict[str, dict[str, Any]]
+    patterns: dict[str, dict[str, Any]]
+    patterns_of: dict[str, list[str]]  # route_id -> pattern_ids
+    routes_at: dict[str, list[str]]  # stop_id -> route_ids, sorted
+    children: dict[str, list[str]]  # parent station -> its stops
+    shapes: dict[str, Shape]
+    stop_order: list[str]
+    stop_words: list[str]  # folded name and id, aligned with stop_order
+    stop_lat: np.ndarray
+    stop_lon: np.ndarray
+    answers: dict[tuple[str, bytes], ASGIApp] = field(default_factory=dict)  # of requests that depend on nothing else
+
+    @classmethod
+    def parse(cls, value: bytes) -> "NetworkView":
+        """The view of a network record's bytes. Raises ValueError or KeyError when it is none."""
+        raw = orjson.loads(value)
+        stops = {s["stop_id"]: s for s in raw["stops"]}
+        patterns = {p["pattern_id"]: p for p in raw["patterns"]}
+        patterns_of: dict[str, list[str]] = {}
+        routes_at: dict[str, set[str]] = {}
+        children: dict[str, list[str]] = {}
+        for pattern in patterns.values():
+            patterns_of.setdefault(pattern["route_id"], []).append(pattern["pattern_id"])
+            for stop_id in pattern["stop_ids"]:
+                routes_at.setdefault(stop_id, set()).add(pattern["route_id"])
+        for stop in stops.values():
+            parent = stop.get("parent_id")
+            if parent:
+                children.setdefault(parent, []).append(stop["stop_id"])
+                routes_at.setdefault(parent, set()).update(routes_at.get(stop["stop_id"], ()))
+        order = list(stops)
+        return cls(
+            hash=raw["hash"],
+            feed_version=raw["feed_version"],
+            timezone=raw["timezone"],
+            raw=raw,
+            routes={r["route_id"]: r for r in raw["routes"]},
+            stops=stops,
+            patterns=patterns,
+            patterns_of=patterns_of,
+            routes_at={k: sorted(v) for k, v in routes_at.items()},
+            children=children,
+            shapes={k: _shape(p) for k, p in patterns.items() if len(p["polyline"]) > 1},
+            stop_order=order,
+            stop_words=[fold(f"{stops[s]['name']} {s}") for s in order],
+            stop_lat=np.array([stops[s]["lat"] for s in order], dtype=np.float64),
+            stop_lon=np.array([stops[s]["lon"] for s in order], dtype=np.float64),
+        )
+
+    def keep(self, key: tuple[str, bytes], answer: ASGIApp) -> None:
+        """Keep an answer that is true as long as this network is in use."""
+        if len(self.answers) < MAX_ANSWERS:
+            self.answers[key] = answer
+
+    def lane_of(self, route_id: str | None) -> str | None:
+        """`busway` or `mixed`; None for a route that is not in the feed."""
+        route = self.routes.get(route_id) if route_id else None
+        return route["lane"] if route else None
+
+    def places(self, stop_id: str) -> list[str]:
+        """The stop itself and, for a station, the stops inside it."""
+        return [stop_id, *self.children.get(stop_id, ())]
+
+    def search_stops(self, text: str, limit: int) -> list[str]:
+        """Stop ids whose name or id has every word of `text`, names that begin with it first."""
+        words = fold(text).split()
+        if not words:
+            return self.stop_order[:limit]
+        start = " ".join(words)
+        hits = [i for i, name in enumerate(self.stop_words) if all(w in name for w in words)]
+        hits.sort(key=lambda i: (not self.stop_words[i].startswith(start), len(self.stop_words[i]), i))
+        return [self.stop_order[i] for i in hits[:limit]]
+
+    def stops_near(self, lat: float, lon: float, radius_m: float, limit: int) -> list[tuple[str, float]]:
+        """(stop_id, metres away) within `radius_m`, nearest first. Plane geometry: good to 0.1 % over a city."""
+        k = math.radians(1.0) * EARTH_RADIUS_M
+        away = np.hypot((self.stop_lat - lat) * k, (self.stop_lon - lon) * k * math.cos(math.radians(lat)))
+        near = np.flatnonzero(away <= radius_m)
+        near = near[np.argsort(away[near], kind="stable")][:limit]
+        return [(self.stop_order[i], float(away[i])) for i in near]
+
+    def shape_geojson(self, pattern_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """A GeoJSON LineString feature per pattern that has a shape."""
+        return [
+            {
+                "type": "Feature",
+                "id": p,
+                "geometry": {"type": "LineString", "coordinates": self.patterns[p]["polyline"]},
+                "properties": {
+                    "pattern_id": p,
+                    "direction_id": self.patterns[p]["direction_id"],
+                    "headsign": self.patterns[p]["headsign"],
+                    "length_m": self.patterns[p]["length_m"],
+                },
+            }
+            for p in pattern_ids
+            if p in self.shapes
+        ]
+
+
+def fold(text: str) -> str:
+    """Lower case without accents, so that `Cafe` finds `Café`."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
+
+
+def _shape(pattern: dict[str, Any]) -> Shape:
+    points = np.asarray(pattern["polyline"], dtype=np.float64)
+    lon, lat = points[:, 0], points[:, 1]
+    east = np.diff(lon) * np.cos(np.radians(lat[:-1]))
+    heading = np.degrees(np.arctan2(east, np.diff(lat))) % 360.0
+    return Shape(lon.tolist(), lat.tolist(), [float(d) for d in pattern["dist_m"]], heading.round(1).tolist())

@@ -1,0 +1,82 @@
+"""Stops, and when the next bus comes."""
+
+from typing import Annotated, Any
+
+from fastapi import Query
+
+from api import schema
+from api.answers import Answer, answer
+from api.network import NetworkView
+from api.routes.common import Limit, Near, RouteId, Whole, documented, missing, network_of, router
+from api.snapshot import Snapshot
+from streams import messages
+
+routes = router()
+_ARRIVAL = tuple(messages.ARRIVAL)
+Words = Annotated[
+    str | None, Query(max_length=100, description="words of the stop's name or id", examples=["bundaran"])
+]
+Radius = Annotated[float, Query(gt=0, le=20_000, description="metres around `near`")]
+
+
+@routes.get("/stops", responses=documented(schema.StopList), tags=["stops"])
+async def stops(
+    now: Whole, near: Near, q: Words = None, radius_m: Radius = 500.0, route_id: RouteId = None, limit: Limit = 100
+) -> Answer:
+    """Stops by name, near a place, or of a route."""
+    network = network_of(now)
+    every = len(network.stop_order)
+    away: dict[str, float] = dict(network.stops_near(*near, radius_m, every)) if near else {}
+    found = list(away) if near else network.search_stops(q or "", every)
+    if near and q:
+        named = set(network.search_stops(q, every))
+        found = [s for s in found if s in named]
+    if route_id is not None:
+        found = [s for s in found if route_id in network.routes_at.get(s, ())]
+    data = [_stop(network, s, away.get(s)) for s in found[:limit]]
+    return answer({"at": now.at, "data": data}, lasting=True)
+
+
+@routes.get("/stops/{stop_id:path}/arrivals", responses=documented(schema.ArrivalList, missing=True), tags=["stops"])
+async def arrivals(now: Whole, stop_id: str, route_id: RouteId = None, limit: Limit = 50) -> Answer:
+    """The next buses at a stop (at a station: at all of its stops), soonest first.
+
+    `arrival_time` is the one time to tell a passenger; the quantiles say how sure it is. An estimate that has not
+    been repeated for a minute is not shown.
+    """
+    network = network_of(now)
+    if stop_id not in network.stops:
+        raise missing("stop", stop_id)
+    rows = [_arrival(now, row) for place in network.places(stop_id) for row in now.arrivals.get(place, {}).values()]
+    if route_id is not None:
+        rows = [r for r in rows if r["route_id"] == route_id]
+    rows.sort(key=lambda r: (r["arrival_p50"], r["trip_id_performed"] or ""))
+    return answer({"at": now.at, "data": rows[:limit]})
+
+
+def _arrival(now: Snapshot, row: tuple[Any, ...]) -> dict[str, Any]:
+    record = dict(zip(_ARRIVAL, row, strict=True))
+    vehicle = now.vehicles.get(record["vehicle_id"])
+    on_this_run = vehicle is not None and vehicle.data["route_id"] == record["route_id"]
+    pattern_id = vehicle.data["pattern_id"] if vehicle is not None and on_this_run else None
+    pattern = network_of(now).patterns.get(pattern_id) if pattern_id else None
+    timestamp = vehicle.timestamp if vehicle else None
+    return record | {
+        "headsign": pattern["headsign"] if pattern else None,
+        "vehicle_age_s": None if timestamp is None else round(now.at - timestamp, 1),
+        "vehicle_stale": vehicle.data["stale"] if vehicle else None,
+        "age_s": round(now.at - record["made_at"], 1),
+    }
+
+
+def _stop(network: NetworkView, stop_id: str, away_m: float | None) -> dict[str, Any]:
+    stop = network.stops[stop_id]
+    return {
+        "stop_id": stop_id,
+        "name": stop["name"],
+        "lat": stop["lat"],
+        "lon": stop["lon"],
+        "parent_id": stop["parent_id"],
+        "route_ids": network.routes_at.get(stop_id, []),
+        "distance_m": None if away_m is None else round(away_m, 1),
+    }
