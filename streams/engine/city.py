@@ -14,10 +14,12 @@ import orjson
 
 from streams import messages
 from streams.engine import state as codec
+from streams.engine.alerts import Alerts
 from streams.engine.arrivals import Arrivals
 from streams.engine.congestion import Congestion
 from streams.engine.fleet import Fleet
 from streams.engine.headways import Headways
+from streams.engine.indicators import Indicators
 from streams.engine.part import CityOutput, CityState, Facts, Part
 from streams.engine.runs import Runs
 from streams.engine.stage import Output, Record
@@ -48,7 +50,14 @@ FORGET_VEHICLE_S = 86_400.0
 
 def parts_of(network: Network, settings: Settings) -> tuple[Part, ...]:
     """The parts of the city, in the order in which they observe a record and make their statements."""
-    return (Headways(network, settings), Congestion(network, settings), Arrivals(network, settings))
+    headways = Headways(network, settings)
+    return (
+        headways,
+        Congestion(network, settings),
+        Arrivals(network, settings),
+        Indicators(network, settings, headways),
+        Alerts(network, settings, headways),
+    )
 
 
 class City:
