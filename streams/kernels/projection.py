@@ -133,3 +133,40 @@ def _along(x, y, ax, ay, bx, by):
     if d2 <= 0.0:
         return 0.0
     return min(1.0, max(0.0, ((x - ax) * dx + (y - ay) * dy) / d2))
+
+
+@kernel
+def simplify(x, y, start, tolerance_m):
+    """Which points draw each polyline (CSR `start`) to within `tolerance_m` (Douglas and Peucker 1973); ends always do.
+
+    x, y (n,) metres. Returns keep (n,) bool.
+    """
+    keep = np.zeros(len(x), dtype=np.bool_)
+    stack = np.empty((64, 2), dtype=np.int64)
+    for s in range(len(start) - 1):
+        if start[s] == start[s + 1]:
+            continue
+        keep[start[s]] = True
+        keep[start[s + 1] - 1] = True
+        stack[0, 0], stack[0, 1] = start[s], start[s + 1] - 1
+        top = 1
+        while top > 0:
+            top -= 1
+            a, b = stack[top, 0], stack[top, 1]
+            worst, at = 0.0, -1
+            for g in range(a + 1, b):
+                t = _along(x[g], y[g], x[a], y[a], x[b], y[b])
+                off = np.hypot(x[g] - (x[a] + t * (x[b] - x[a])), y[g] - (y[a] + t * (y[b] - y[a])))
+                if off > worst:
+                    worst, at = off, g
+            if worst > tolerance_m:
+                keep[at] = True
+                # the longer part waits: the stack stays below log2(n)
+                if at - a > b - at:
+                    stack[top, 0], stack[top, 1] = a, at
+                    stack[top + 1, 0], stack[top + 1, 1] = at, b
+                else:
+                    stack[top, 0], stack[top, 1] = at, b
+                    stack[top + 1, 0], stack[top + 1, 1] = a, at
+                top += 2
+    return keep
