@@ -19,7 +19,7 @@ def street(
     folder: Path, stops: int = 6, hop_m: float = 600.0, hop_s: float = 120.0, frequency: bool = True,
     departures: tuple[str, ...] = ("08:00:00",), timezone: str = "UTC",
 ) -> Network:  # fmt: skip
-    """A straight street eastwards with evenly spaced stops S0, S1, ...; route R, trips T0, T1, ... from `departures`."""
+    """A straight street eastwards, evenly spaced stops S0, S1, ...; route R, trips T0, T1, ... from `departures`."""
     metre = 1.0 / (6_371_008.8 * np.pi / 180.0)
     lons = [106.8 + i * hop_m * metre / np.cos(np.radians(-6.2)) for i in range(stops)]
     trips, times = [], []
@@ -39,8 +39,8 @@ def street(
                 }
             )
     tables: dict[str, Any] = {
-        "agency": [{"agency_id": "A", "agency_name": "A", "agency_url": "http://a.example", "agency_timezone": timezone}],
-        "routes": [{"route_id": "R", "agency_id": "A", "route_short_name": "R", "route_type": 3}],
+        "agency": [{"agency_name": "A", "agency_url": "http://a.example", "agency_timezone": timezone}],
+        "routes": [{"route_id": "R", "route_short_name": "R", "route_type": 3}],
         "stops": [
             {"stop_id": f"S{i}", "stop_name": f"S{i}", "stop_lat": -6.2, "stop_lon": lon} for i, lon in enumerate(lons)
         ],
@@ -89,7 +89,7 @@ class Ride:
 def ride(
     network: Network, vehicle_id: str, start: float, link_s: Any, dwell_s: float = 10.0, pattern: int = 0, **more: Any
 ) -> Ride:
-    """A run that leaves its first stop at `start`, takes `link_s[i]` from arrival to arrival, standing `dwell_s` of it."""
+    """A run that leaves its first stop at `start`; `link_s[i]` from arrival to arrival, `dwell_s` of it standing."""
     first, end = network.pstop_start[pattern], network.pstop_start[pattern + 1]
     dist = network.pstop_dist_m[first:end]
     link_s = np.broadcast_to(np.asarray(link_s, dtype=float), len(dist) - 1)
