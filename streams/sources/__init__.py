@@ -1,1 +1,1 @@
-"""One file per input format, each an iterator of pings."""
+"""Pings from outside: one file per format, each of them giving a `Recording` (recording.py)."""
