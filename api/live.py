@@ -111,19 +111,19 @@ class Mailbox:
         self.closed = False
         self.resets = 0
         self._waiting: deque[bytes] = deque()
-        self._bytes = 0
+        self.waiting_bytes = 0
         self._news = asyncio.Event()
 
     def put(self, chunk: bytes) -> None:
         """Leave a chunk; if too much waits already, forget it all and let the client start anew."""
         if not self.lost:
-            if self._bytes + len(chunk) > self.limit:
+            if self.waiting_bytes + len(chunk) > self.limit:
                 self.lost = True
                 self._waiting.clear()
-                self._bytes = 0
+                self.waiting_bytes = 0
             else:
                 self._waiting.append(chunk)
-                self._bytes += len(chunk)
+                self.waiting_bytes += len(chunk)
         self._news.set()
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class Mailbox:
         self._news.clear()
         chunks = b"".join(self._waiting)
         self._waiting.clear()
-        self._bytes = 0
+        self.waiting_bytes = 0
         return chunks
 
 

@@ -110,7 +110,7 @@ def positions(*rows: dict[str, Any], network: str = "0123456789ab") -> bytes:
 
 def bus(vehicle_id: str, timestamp: float = NOW, **more: Any) -> dict[str, Any]:
     """A bus on route 1 northward, 700 m along, unless told otherwise."""
-    dist_m = more.get("dist_m", 700.0)
+    dist_m = more.get("dist_m") or 700.0
     return {
         "vehicle_id": vehicle_id,
         "timestamp": timestamp,
