@@ -14,7 +14,7 @@ from streams.kernels.laying import merge_short
 RESOLUTION = 10
 SAMPLE_M = 5.0
 COARSE = 4  # samples between two that are always looked up; between equal ones nothing is
-SHORTEST_SPAN_M = 10.0
+SHORTEST_SPAN_M = 25.0  # below this a traversal's time is mostly GPS error; also the diagonal of a corner
 
 CHUNK = 250_000  # samples held at a time
 

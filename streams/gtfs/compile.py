@@ -20,6 +20,7 @@ from streams.gtfs.timetable import Stops, Timetable, Trips, read_timetable
 VERSION = 1  # of what the compiler makes of a feed; part of Network.hash
 ELSEWHERE_M = 500.0  # a shape this far from its stops, in the mean, belongs to another trip
 FAR_STOP_M = 60.0
+OUT_OF_ORDER_M = 30.0
 PARTNER_M = 600.0
 SIBLING_M = 100.0
 
@@ -55,7 +56,8 @@ def compile_feed(feed: Feed, content: str | None = None, progress: Progress | No
     service_ids, first_day, active = read_calendar(feed, trips.service_ids)
     service_index = {v: i for i, v in enumerate(service_ids)}
     service_ix = np.array([service_index[v] for v in trips.service_ids], dtype=np.int32)
-    odd["trips_without_a_day"] = int((~active.any(axis=1))[service_ix].sum())
+    idle: Array = ~active.any(axis=1)
+    odd["trips_without_a_day"] = int(idle[service_ix].sum())
 
     tell("reading the shapes", 0.2)
     drawn = _read_shapes(feed, trips.shape_ids, odd)
@@ -71,7 +73,9 @@ def compile_feed(feed: Feed, content: str | None = None, progress: Progress | No
     px, py = (stops.lon - lon0) * kx, (stops.lat - lat0) * k
     shapes, shape_ids, shape_ix = patterns.shapes(kx, k, lat0, lon0)
     fraction = patterns.time_fraction()
-    dist, offset = stops_along(shapes, shape_ix, patterns.start, px[patterns.stop_ix], py[patterns.stop_ix], fraction)
+    dist, offset, least = stops_along(
+        shapes, shape_ix, patterns.start, px[patterns.stop_ix], py[patterns.stop_ix], fraction
+    )
     mean_offset = np.bincount(patterns.of_stop, offset) / np.diff(patterns.start)
     odd["shapes_elsewhere"] = int((mean_offset > ELSEWHERE_M).sum())
     if odd["shapes_elsewhere"]:
@@ -80,11 +84,12 @@ def compile_feed(feed: Feed, content: str | None = None, progress: Progress | No
             for far, key in zip((mean_offset > ELSEWHERE_M).tolist(), patterns.shape_key, strict=True)
         ]
         shapes, shape_ids, shape_ix = patterns.shapes(kx, k, lat0, lon0)
-        dist, offset = stops_along(
+        dist, offset, least = stops_along(
             shapes, shape_ix, patterns.start, px[patterns.stop_ix], py[patterns.stop_ix], fraction
         )
     odd["patterns_drawn_stop_to_stop"] = sum(not key for key in patterns.shape_key)
-    odd["stops_over_60_m_off_their_shape"] = len(np.unique(patterns.stop_ix[offset > FAR_STOP_M]))
+    odd["stops_far_from_their_shape"] = len(np.unique(patterns.stop_ix[offset > FAR_STOP_M]))
+    odd["stops_against_their_shape"] = len(np.unique(patterns.stop_ix[offset > least + OUT_OF_ORDER_M]))
     odd["shapes_unused"] = drawn.count - len({key for key in patterns.shape_key if key})
 
     trip_arrival, trip_departure = _fill_times(trips, patterns, dist)

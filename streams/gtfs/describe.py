@@ -8,13 +8,13 @@ import orjson
 from streams.gtfs.network import Network
 from streams.kernels.projection import simplify
 
-TOLERANCE_M = 5.0
+TOLERANCE_M = 6.0
 
 Array = np.ndarray
 
 
 def describe(network: Network) -> bytes:
-    """The record of this network; lines are drawn to about 5 m, `dist_m` stays that of the full shape.
+    """The record of this network; lines are drawn to within 6 m, `dist_m` (whole metres) stays that of the full shape.
 
     {"hash", "feed_version", "timezone",
      "routes":   [{"route_id", "short_name", "long_name", "color", "lane"}],
@@ -31,7 +31,7 @@ def describe(network: Network) -> bytes:
         at = np.arange(n.shape_start[s], n.shape_start[s + 1])
         at = at[keep[at]]
         line = [[o, a] for o, a in zip(_round(lon[at], 5), _round(lat[at], 5), strict=True)]
-        lines.append((line, _round(n.point_dist_m[at], 1)))
+        lines.append((line, np.rint(n.point_dist_m[at]).astype(int).tolist()))
     return orjson.dumps(
         {
             "hash": n.hash,
@@ -74,7 +74,7 @@ def describe(network: Network) -> bytes:
     )
 
 
-def _pattern(n: Network, p: int, line: list[list[float]], dist_m: list[float]) -> dict[str, Any]:
+def _pattern(n: Network, p: int, line: list[list[float]], dist_m: list[int]) -> dict[str, Any]:
     stops = slice(n.pstop_start[p], n.pstop_start[p + 1])
     direction = int(n.pattern_direction[p])
     return {

@@ -15,6 +15,7 @@ from typing import NoReturn
 import numpy as np
 import polars as pl
 
+BOM = b"\xef\xbb\xbf"
 ROW = "row"  # the column every table carries
 
 # file: (required columns, optional columns)
@@ -104,6 +105,10 @@ class Feed:
             digest.update(data)
         return digest.hexdigest()
 
+    def marked(self) -> list[str]:
+        """Files that begin with a byte order mark."""
+        return [file for file in self._members if self._bytes(file).startswith(BOM)]
+
     def table(self, file: str) -> pl.DataFrame:
         """The used columns of a file as stripped strings, and `row`. A file that may be missing has no rows then."""
         required, optional = COLUMNS[file]
@@ -113,7 +118,7 @@ class Feed:
                 raise FeedError(file, None, None, "is missing; a feed needs " + ", ".join(REQUIRED))
             return pl.DataFrame(schema={ROW: pl.Int64, **dict.fromkeys(wanted, pl.String)})
         data = self._bytes(file)
-        data = data.removeprefix(b"\xef\xbb\xbf")
+        data = data.removeprefix(BOM)
         header = data[: (data.find(b"\n") + 1 or len(data))]
         if not header.strip():
             raise FeedError(file, None, None, "is empty; write at least the header")

@@ -51,14 +51,22 @@ def lay(
     phx, phy = shapes.heading_at(shape_of, pstop_dist_m)
     stop_gate, made = _stop_gates(pstop_stop_ix, pattern_busway[pattern_of], px, py, phx, phy)
     sample_start, sample_shape, sample_dist = shapes.samples(SAMPLE_M)
-    sx, sy = shapes.place_at(sample_shape, sample_dist)
-    shx, shy = shapes.heading_at(sample_shape, sample_dist)
-    x, y, hx, hy, busway, start, gate_ix, dist, stop_pos = lay_gates(
-        sample_start, sx, sy, shx, shy, SAMPLE_M,
-        pattern_shape_ix, pattern_busway, pstop_start, pstop_dist_m, stop_gate,
-        px[made], py[made], phx[made], phy[made], pattern_busway[pattern_of][made],
-    )  # fmt: skip
-    gate_stop = np.full(len(x), -1, dtype=np.int32)
+    sample = np.stack([*shapes.place_at(sample_shape, sample_dist), *shapes.heading_at(sample_shape, sample_dist)], 1)
+    lane = pattern_busway.astype(np.int32)
+    place, lanes, start, dist, rows = lay_gates(
+        sample_start,
+        sample,
+        SAMPLE_M,
+        pattern_shape_ix,
+        lane,
+        pstop_start,
+        pstop_dist_m,
+        stop_gate,
+        np.stack([px, py, phx, phy], 1)[made],
+        lane[pattern_of][made],
+    )
+    gate_ix, stop_pos = rows[:, 0].copy(), rows[:, 1].copy()
+    gate_stop = np.full(len(place), -1, dtype=np.int32)
     gate_stop[: len(made)] = pstop_stop_ix[made]
     n_route_dirs = int(pattern_route_dir_ix.max()) + 1
     pgate_pattern = np.repeat(np.arange(len(pattern_shape_ix)), np.diff(start))
@@ -69,19 +77,19 @@ def lay(
     is_stop = stop_pos >= 0
     gate_seq = np.arange(len(gate_ix)) - start[pgate_pattern]
     return Gates(
-        x=x,
-        y=y,
-        heading_deg=(np.degrees(np.arctan2(hx, hy)) % 360.0).astype(np.float32),
+        x=place[:, 0].copy(),
+        y=place[:, 1].copy(),
+        heading_deg=(np.degrees(np.arctan2(place[:, 2], place[:, 3])) % 360.0).astype(np.float32),
         stop_ix=gate_stop,
-        busway=busway,
+        busway=lanes == 1,
         start=start,
         gate_ix=gate_ix,
-        dist_m=dist,
+        dist_m=dist.copy(),
         stop_pos=stop_pos,
         slot_ix=slot_ix.astype(np.int32),
         slot_gate_ix=slot_gate,
         slot_route_dir_ix=(slot_key % n_route_dirs).astype(np.int32),
-        gate_slot_start=np.searchsorted(slot_gate, np.arange(len(x) + 1)).astype(np.int32),
+        gate_slot_start=np.searchsorted(slot_gate, np.arange(len(place) + 1)).astype(np.int32),
         # stops of a pattern keep their order in its list of gates, so the rows line up
         pstop_gate_seq=gate_seq[is_stop].astype(np.int32),
     )

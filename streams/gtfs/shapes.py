@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from streams.gtfs.network import EARTH_RADIUS_M
-from streams.kernels.projection import assign_stops, nearest_side
+from streams.kernels.projection import assign_stops, nearest
 
 HEADING_REACH_M = 12.0  # a heading is taken over this much road to either side: shapes have noisy corners
 SIDE_SHARE = 0.6  # so many of the stops must agree on the side of the road they stand on
@@ -26,7 +26,8 @@ class Shapes:
     @cached_property
     def length_m(self) -> Array:
         """Length of each shape."""
-        return self.dist_m[self.start[1:] - 1]
+        length: Array = self.dist_m[self.start[1:] - 1]
+        return length
 
     @cached_property
     def point_shape_ix(self) -> Array:
@@ -40,7 +41,8 @@ class Shapes:
 
     @cached_property
     def _axis(self) -> Array:
-        return self.dist_m + self._base[self.point_shape_ix]
+        axis: Array = self.dist_m + self._base[self.point_shape_ix]
+        return axis
 
     def place_at(self, shape_ix: Array, dist_m: Array) -> tuple[Array, Array]:
         """Metres east and north of the place `dist_m` along; beyond an end, the end."""
@@ -77,7 +79,8 @@ def haversine_m(lat_a: Array, lon_a: Array, lat_b: Array, lon_b: Array) -> Array
     """Metres between places in degrees, on a sphere of EARTH_RADIUS_M."""
     a, b = np.radians(lat_a), np.radians(lat_b)
     h = np.sin((b - a) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(np.radians(lon_b - lon_a) / 2) ** 2
-    return 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.minimum(1.0, h)))
+    metres: Array = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.minimum(1.0, h)))
+    return metres
 
 
 def along_m(start: Array, lat: Array, lon: Array) -> Array:
@@ -94,27 +97,22 @@ def along_m(start: Array, lat: Array, lon: Array) -> Array:
 
 def stops_along(
     shapes: Shapes, shape_ix: Array, start: Array, stop_x: Array, stop_y: Array, fraction: Array
-) -> tuple[Array, Array]:
-    """Distance along and offset of each pattern's stops (CSR `start`), never going back within a pattern."""
-    side = np.zeros(len(stop_x), dtype=np.int8)
-    nearest_side(stop_x, stop_y, start, shape_ix, shapes.start, shapes.x, shapes.y, side)
+) -> tuple[Array, Array, Array]:
+    """Each pattern's stops (CSR `start`) on its shape: metres along, never going back; metres off; least metres off.
+
+    `fraction` is the share of the run's time that has passed at the stop (NaN unknown). Where the offset is far above
+    the least one the shape does not pass the stops in their order.
+    """
+    n = len(stop_x)
+    least, side = np.empty(n), np.zeros(n, dtype=np.int8)
+    nearest(stop_x, stop_y, start, shape_ix, shapes.start, shapes.x, shapes.y, least, side)
     left, right = int((side > 0).sum()), int((side < 0).sum())
     road_side = 0
     if left + right >= 20 and max(left, right) >= SIDE_SHARE * (left + right):
         road_side = 1 if left > right else -1
-    dist, offset = np.empty(len(stop_x)), np.empty(len(stop_x))
+    dist, offset = np.empty(n), np.empty(n)
     assign_stops(
-        stop_x,
-        stop_y,
-        fraction,
-        start,
-        shape_ix,
-        shapes.start,
-        shapes.x,
-        shapes.y,
-        shapes.dist_m,
-        road_side,
-        dist,
-        offset,
-    )
-    return dist, offset
+        stop_x, stop_y, fraction, start, shape_ix,
+        shapes.start, shapes.x, shapes.y, shapes.dist_m, road_side, dist, offset,
+    )  # fmt: skip
+    return dist, offset, least

@@ -1,11 +1,12 @@
 """Routes, stops, trips and their times, as the feed has them: the tables with ids turned into positions."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from streams.gtfs import feed as f
+from streams.gtfs.calendar import zone_of
 from streams.gtfs.feed import Feed, FeedError
 
 Array = np.ndarray
@@ -20,6 +21,7 @@ class Stops:
     lat: Array
     lon: Array
     parent_ix: Array
+    is_station: Array
 
 
 @dataclass
@@ -66,7 +68,7 @@ class Timetable:
     freq_end_s: Array
     freq_headway_s: Array
     freq_exact: Array
-    oddities: dict[str, int] = field(default_factory=dict)
+    oddities: dict[str, int]
 
 
 def read_timetable(feed: Feed) -> Timetable:
@@ -83,8 +85,6 @@ def read_timetable(feed: Feed) -> Timetable:
         "agency_timezone",
         f"{{value}} differs from {zones[0]!r} above; a feed has one time zone, split it into two",
     )
-    from streams.gtfs.calendar import zone_of
-
     try:
         zone_of(zones[0])
     except ValueError as wrong:
@@ -95,8 +95,8 @@ def read_timetable(feed: Feed) -> Timetable:
     stops = _stops(feed)
     trips = _trips(feed, routes, stops, odd)
     freq = _frequencies(feed, trips, odd)
-    _hold_times(trips, freq, odd)
-    return Timetable(zones[0], version, routes, stops, trips, *freq, oddities=odd)
+    _hold_times(trips, odd)
+    return Timetable(zones[0], version, routes, stops, trips, *freq, odd)
 
 
 def _routes(feed: Feed) -> Routes:
@@ -129,6 +129,7 @@ def _stops(feed: Feed) -> Stops:
         lat=lat,
         lon=lon,
         parent_ix=new[parent_all[keep]],
+        is_station=kind[keep] == 1,
     )
 
 
@@ -206,14 +207,15 @@ def _trips(feed: Feed, routes: Routes, stops: Stops, odd: dict[str, int]) -> Tri
     odd["stop_times_interpolated"] = int(np.isnan(trips.arrival_s).sum())
     served = np.zeros(len(stops.ids), dtype=np.bool_)
     served[trips.stop_ix] = True
-    station = np.zeros(len(stops.ids), dtype=np.bool_)
-    station[stops.parent_ix[stops.parent_ix >= 0]] = True
-    odd["stops_unused"] = int((~served & ~station).sum())
+    parent = np.zeros(len(stops.ids), dtype=np.bool_)
+    parent[stops.parent_ix[stops.parent_ix >= 0]] = True
+    odd["stops_unused"] = int((~served & ~stops.is_station).sum())
+    odd["stations_without_stops"] = int((stops.is_station & ~parent).sum())
     odd["trips_past_midnight"] = int((trips.departure_s[start[1:] - 1] >= 86_400).sum())
     return trips
 
 
-def _frequencies(feed: Feed, trips: Trips, odd: dict[str, int]) -> tuple[Array, ...]:
+def _frequencies(feed: Feed, trips: Trips, odd: dict[str, int]) -> tuple[Array, Array, Array, Array, Array]:
     file = "frequencies.txt"
     frame = feed.table(file)
     known = feed.table("trips.txt")["trip_id"].to_list() if frame.height else []
@@ -237,7 +239,7 @@ def _frequencies(feed: Feed, trips: Trips, odd: dict[str, int]) -> tuple[Array, 
     return t.astype(np.int32), b, e, headway[order], exact[order]
 
 
-def _hold_times(trips: Trips, freq: tuple[Array, ...], odd: dict[str, int]) -> None:
+def _hold_times(trips: Trips, odd: dict[str, int]) -> None:
     """Times that go back within a trip are held at the latest so far, and counted."""
     both = np.stack([trips.arrival_s, trips.departure_s], axis=1)
     trip_of = np.repeat(np.arange(len(trips.ids)), np.diff(trips.start))

@@ -13,140 +13,122 @@ _MASK = (1 << 17) - 1
 
 
 @kernel
-def lay_gates(
-    sample_start, sample_x, sample_y, sample_hx, sample_hy, sample_step_m,
-    shape_ix, busway, stop_start, stop_dist, stop_gate, gate_x, gate_y, gate_hx, gate_hy, gate_busway,
-):  # fmt: skip
+def lay_gates(sample_start, sample, sample_step_m, shape_ix, busway, stop_start, stop_dist, stop_gate, places, lanes):
     """Every pattern's list of gates: its own stops, every gate of others that it drives through, and new ones in gaps.
 
-    sample_start    (s + 1,) CSR of shapes into samples, every `sample_step_m` along the shape from 0
-    sample_x, _y    metres; sample_hx, _hy unit vector of the heading there
-    shape_ix, busway   (p,) shape and lane of each pattern
-    stop_start      (p + 1,) CSR of patterns into their stops; stop_dist (metres along, monotone), stop_gate
-    gate_*          (g,) the gates of stops, already there; busway as bool
+    sample_start  (s + 1,) CSR of shapes into samples, every `sample_step_m` along the shape from 0
+    sample        (n, 4) x and y in metres, unit vector of the heading (east, north)
+    shape_ix, busway  (p,) i4, shape and lane (1 busway, 0 mixed) of each pattern
+    stop_start    (p + 1,) CSR of patterns into their stops; stop_dist (metres along, monotone), stop_gate
+    places        (g, 4) the gates of stops, already there, columns as `sample`; lanes (g,) i4
 
-    Returns the gates with new ones appended (x, y, hx, hy, busway), then pgate_start (p + 1,), pgate_gate, pgate_dist,
-    pgate_stop (position among the pattern's stops, -1 between them). Distances are monotone within a pattern. A gate
-    is driven through when it lies within 20 m of the line, its heading within 30 degrees, its lane the same.
+    Returns places and lanes with new gates appended; start (p + 1,) CSR into dist (metres, monotone within a pattern)
+    and rows (., 2): gate, position among the pattern's stops (-1 between them). A gate is driven through when it lies
+    within 20 m of the line, its heading within 30 degrees, its lane the same.
     """
-    n_gates = len(gate_x)
-    capacity = 2 * n_gates + 1024
-    gx, gy, hx, hy = np.empty(capacity), np.empty(capacity), np.empty(capacity), np.empty(capacity)
-    gb = np.zeros(capacity, dtype=np.bool_)
-    gx[:n_gates], gy[:n_gates], hx[:n_gates], hy[:n_gates] = gate_x, gate_y, gate_hx, gate_hy
-    gb[:n_gates] = gate_busway
+    n_gates = len(places)
+    gate = np.empty((2 * n_gates + 1024, 4))
+    note = np.full((len(gate), 4), -1, dtype=np.int32)  # lane, next in its bucket, last pattern through, its hit then
     head = np.full(_MASK + 1, -1, dtype=np.int32)
-    chain = np.full(capacity, -1, dtype=np.int32)
-    last_pattern = np.full(capacity, -1, dtype=np.int32)
-    last_hit = np.zeros(capacity, dtype=np.int32)
     for g in range(n_gates):
-        b = _bucket(gx[g], gy[g], 0, 0)
-        chain[g] = head[b]
+        for c in range(4):
+            gate[g, c] = places[g, c]
+        note[g, 0] = lanes[g]
+        b = _bucket(gate[g, 0], gate[g, 1], 0, 0)
+        note[g, 1] = head[b]
         head[b] = g
-    n_patterns = len(shape_ix)
-    start = np.zeros(n_patterns + 1, dtype=np.int32)
-    out_gate = np.empty(65536, dtype=np.int32)
-    out_dist = np.empty(65536)
-    out_stop = np.empty(65536, dtype=np.int32)
+    start = np.zeros(len(shape_ix) + 1, dtype=np.int32)
+    dist = np.empty((65536, 1))
+    rows = np.empty((65536, 2), dtype=np.int32)
     total = 0
-    hit_gate = np.empty(4096, dtype=np.int32)
-    hit_dist = np.empty(4096)
-    hit_cross = np.empty(4096)
-    for p in range(n_patterns):
+    hit = np.empty((4096, 2))  # metres along, how far off
+    hit_gate = np.empty((4096, 1), dtype=np.int32)
+    for p in range(len(shape_ix)):
         s0, s1 = sample_start[shape_ix[p]], sample_start[shape_ix[p] + 1]
         t0, t1 = stop_start[p], stop_start[p + 1]
         begin, end = stop_dist[t0], stop_dist[t1 - 1]
         hits = 0
-        for s in range(s0, s1):
-            d = (s - s0) * sample_step_m
-            if d < begin - sample_step_m or d > end + sample_step_m:
-                continue
+        low = max(s0, s0 + int(begin / sample_step_m) - 1)
+        high = min(s1, s0 + int(end / sample_step_m) + 2)
+        for s in range(low, high):
+            x, y, ux, uy = sample[s, 0], sample[s, 1], sample[s, 2], sample[s, 3]
             for cell in range(9):
-                g = head[_bucket(sample_x[s], sample_y[s], cell // 3 - 1, cell % 3 - 1)]
+                g = head[_bucket(x, y, cell // 3 - 1, cell % 3 - 1)]
                 while g >= 0:
-                    dx, dy = gx[g] - sample_x[s], gy[g] - sample_y[s]
-                    along = dx * sample_hx[s] + dy * sample_hy[s]
-                    cross = abs(dx * sample_hy[s] - dy * sample_hx[s])
-                    at = d + along
+                    dx, dy = gate[g, 0] - x, gate[g, 1] - y
+                    along = dx * ux + dy * uy
+                    cross = abs(dx * uy - dy * ux)
+                    at = (s - s0) * sample_step_m + along
                     if (
-                        gb[g] == busway[p]
+                        note[g, 0] == busway[p]
                         and abs(along) <= 0.8 * sample_step_m
                         and cross <= GATE_REUSE_M
-                        and hx[g] * sample_hx[s] + hy[g] * sample_hy[s] >= GATE_REUSE_COS
+                        and gate[g, 2] * ux + gate[g, 3] * uy >= GATE_REUSE_COS
                         and at > begin
                         and at < end
                     ):
-                        k = last_hit[g]
-                        if last_pattern[g] == p and at - hit_dist[k] < SAME_PASS_M:
-                            if cross + abs(along) < hit_cross[k]:
-                                hit_dist[k], hit_cross[k] = at, cross + abs(along)
+                        off = cross + abs(along)
+                        k = note[g, 3]
+                        if note[g, 2] == p and at - hit[k, 0] < SAME_PASS_M:
+                            if off < hit[k, 1]:
+                                hit[k, 0], hit[k, 1] = at, off
                         else:
-                            if hits == len(hit_gate):
-                                hit_gate = _grown_i(hit_gate)
-                                hit_dist, hit_cross = _grown(hit_dist), _grown(hit_cross)
-                            hit_gate[hits], hit_dist[hits], hit_cross[hits] = g, at, cross + abs(along)
-                            last_pattern[g], last_hit[g] = p, hits
+                            if hits == len(hit):
+                                hit, hit_gate = _grown(hit), _grown_i(hit_gate)
+                            hit[hits, 0], hit[hits, 1], hit_gate[hits, 0] = at, off, g
+                            note[g, 2], note[g, 3] = p, hits
                             hits += 1
-                    g = chain[g]
-        # its own stops stand in the list already
+                    g = note[g, 1]
+        # its own stops stand in the list already; the rest is nearly in order
         kept = 0
         for k in range(hits):
+            at, g = hit[k, 0], hit_gate[k, 0]
             own = False
             for t in range(t0, t1):
-                if stop_gate[t] == hit_gate[k] and abs(stop_dist[t] - hit_dist[k]) < SAME_PASS_M:
+                if stop_gate[t] == g and abs(stop_dist[t] - at) < SAME_PASS_M:
                     own = True
-                    break
             if not own:
-                hit_gate[kept], hit_dist[kept] = hit_gate[k], hit_dist[k]
+                i = kept
+                while i > 0 and hit[i - 1, 0] > at:
+                    hit[i, 0], hit_gate[i, 0] = hit[i - 1, 0], hit_gate[i - 1, 0]
+                    i -= 1
+                hit[i, 0], hit_gate[i, 0] = at, g
                 kept += 1
-        n = kept + t1 - t0
-        all_dist = np.empty(n)
-        all_gate = np.empty(n, dtype=np.int32)
-        all_stop = np.full(n, -1, dtype=np.int32)
-        for t in range(t0, t1):
-            all_dist[t - t0], all_gate[t - t0], all_stop[t - t0] = stop_dist[t], stop_gate[t], t - t0
-        all_dist[t1 - t0 :] = hit_dist[:kept]
-        all_gate[t1 - t0 :] = hit_gate[:kept]
-        order = np.argsort(all_dist, kind="mergesort")
-        for i in range(n):
-            k = order[i]
-            if i > 0:
-                before = all_dist[order[i - 1]]
-                gap = all_dist[k] - before
-                new = int(np.round(gap / GATE_SPACING_M)) - 1 if gap > 1.5 * GATE_SPACING_M else 0
-                for q in range(new):
-                    at = before + gap * (q + 1) / (new + 1)
-                    if n_gates == capacity:
-                        gx, gy, hx, hy = _grown(gx), _grown(gy), _grown(hx), _grown(hy)
-                        chain, last_pattern, last_hit = _grown_i(chain), _grown_i(last_pattern), _grown_i(last_hit)
-                        gb = np.concatenate((gb, np.zeros(capacity, dtype=np.bool_)))
-                        capacity *= 2
-                    s = min(s0 + int(at / sample_step_m), s1 - 2) if s1 - s0 > 1 else s0
-                    f = at / sample_step_m - (s - s0)
-                    near = s + 1 if f > 0.5 and s + 1 < s1 else s
-                    e = min(s + 1, s1 - 1)
-                    gx[n_gates] = sample_x[s] + f * (sample_x[e] - sample_x[s])
-                    gy[n_gates] = sample_y[s] + f * (sample_y[e] - sample_y[s])
-                    hx[n_gates], hy[n_gates] = sample_hx[near], sample_hy[near]
-                    gb[n_gates] = busway[p]
-                    last_pattern[n_gates] = -1
-                    b = _bucket(gx[n_gates], gy[n_gates], 0, 0)
-                    chain[n_gates] = head[b]
-                    head[b] = n_gates
-                    if total == len(out_gate):
-                        out_gate, out_dist, out_stop = _grown_i(out_gate), _grown(out_dist), _grown_i(out_stop)
-                    out_gate[total], out_dist[total], out_stop[total] = n_gates, at, -1
-                    total += 1
-                    n_gates += 1
-            if total == len(out_gate):
-                out_gate, out_dist, out_stop = _grown_i(out_gate), _grown(out_dist), _grown_i(out_stop)
-            out_gate[total], out_dist[total], out_stop[total] = all_gate[k], all_dist[k], all_stop[k]
+        k, t = 0, t0
+        before = begin
+        while k < kept or t < t1:
+            if k == kept or (t < t1 and stop_dist[t] <= hit[k, 0]):
+                at, g, pos = stop_dist[t], stop_gate[t], t - t0
+                t += 1
+            else:
+                at, g, pos = hit[k, 0], hit_gate[k, 0], -1
+                k += 1
+            new = int(np.round((at - before) / GATE_SPACING_M)) - 1 if at - before > 1.5 * GATE_SPACING_M else 0
+            while total + new + 1 > len(dist):
+                dist, rows = _grown(dist), _grown_i(rows)
+            for q in range(new):
+                place = before + (at - before) * (q + 1) / (new + 1)
+                if n_gates == len(gate):
+                    gate, note = _grown(gate), _grown_i(note)
+                f = place / sample_step_m
+                s = min(s0 + int(f), s1 - 1)
+                e = min(s + 1, s1 - 1)
+                f -= s - s0
+                near = e if f > 0.5 else s
+                gate[n_gates, 0] = sample[s, 0] + f * (sample[e, 0] - sample[s, 0])
+                gate[n_gates, 1] = sample[s, 1] + f * (sample[e, 1] - sample[s, 1])
+                gate[n_gates, 2], gate[n_gates, 3] = sample[near, 2], sample[near, 3]
+                b = _bucket(gate[n_gates, 0], gate[n_gates, 1], 0, 0)
+                note[n_gates, 0], note[n_gates, 1], note[n_gates, 2] = busway[p], head[b], -1
+                head[b] = n_gates
+                dist[total, 0], rows[total, 0], rows[total, 1] = place, n_gates, -1
+                total += 1
+                n_gates += 1
+            dist[total, 0], rows[total, 0], rows[total, 1] = at, g, pos
             total += 1
+            before = at
         start[p + 1] = total
-    return (
-        gx[:n_gates], gy[:n_gates], hx[:n_gates], hy[:n_gates], gb[:n_gates],
-        start, out_gate[:total], out_dist[:total], out_stop[:total],
-    )  # fmt: skip
+    return gate[:n_gates], note[:n_gates, 0], start, dist[:total, 0], rows[:total]
 
 
 @kernel
@@ -230,9 +212,17 @@ def _bucket(x, y, ox, oy):
 
 @kernel
 def _grown(a):
-    return np.concatenate((a, np.zeros(len(a))))
+    out = np.empty((2 * a.shape[0], a.shape[1]))
+    for i in range(a.shape[0]):
+        for c in range(a.shape[1]):
+            out[i, c] = a[i, c]
+    return out
 
 
 @kernel
 def _grown_i(a):
-    return np.concatenate((a, np.full(len(a), -1, dtype=np.int32)))
+    out = np.empty((2 * a.shape[0], a.shape[1]), dtype=np.int32)
+    for i in range(a.shape[0]):
+        for c in range(a.shape[1]):
+            out[i, c] = a[i, c]
+    return out

@@ -104,8 +104,12 @@ def assign_stops(
 
 
 @kernel
-def nearest_side(stop_x, stop_y, start, shape_ix, shape_start, point_x, point_y, out_side):
-    """Side of its shape on which each stop stands: +1 left, -1 right, 0 within 2 m or beyond 40 m."""
+def nearest(stop_x, stop_y, start, shape_ix, shape_start, point_x, point_y, out_offset, out_side):
+    """How far each stop lies off the nearest piece of its shape, whatever the order of stops, and on which side.
+
+    Arguments as of `assign_stops`; out_offset (n,) metres; out_side (n,) i1: +1 left, -1 right, 0 within 2 m or beyond
+    40 m, where a side means nothing.
+    """
     for p in range(len(shape_ix)):
         first, last = shape_start[shape_ix[p]], shape_start[shape_ix[p] + 1]
         for s in range(start[p], start[p + 1]):
@@ -120,6 +124,7 @@ def nearest_side(stop_x, stop_y, start, shape_ix, shape_start, point_x, point_y,
                 if ox * ox + oy * oy < least:
                     least = ox * ox + oy * oy
                     cross = dx * oy - dy * ox
+            out_offset[s] = np.sqrt(least)
             out_side[s] = 0
             if 4.0 <= least <= 1600.0:
                 out_side[s] = 1 if cross > 0.0 else -1
