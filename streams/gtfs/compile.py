@@ -56,8 +56,8 @@ def compile_feed(feed: Feed, content: str | None = None, progress: Progress | No
     service_ids, first_day, active = read_calendar(feed, trips.service_ids)
     service_index = {v: i for i, v in enumerate(service_ids)}
     service_ix = np.array([service_index[v] for v in trips.service_ids], dtype=np.int32)
-    idle: Array = ~active.any(axis=1)
-    odd["trips_without_a_day"] = int(idle[service_ix].sum())
+    idle = np.flatnonzero(~active.any(axis=1))
+    odd["trips_without_a_day"] = int(np.isin(service_ix, idle).sum())
 
     tell("reading the shapes", 0.2)
     drawn = _read_shapes(feed, trips.shape_ids, odd)
