@@ -143,6 +143,9 @@ class Indicators:
         position = np.append(self.network.pgate_stop_pos, -1)
         counted = position[c.pgate] > 0
         route_dir = self.headways.rings.route_dir[c.ring]
+        # in before out: what one record both tells and takes back must find its minute
+        new = np.flatnonzero(counted & ~c.gone & ~np.isnan(c.headway_s))
+        self._sum(state, route_dir[new], c.time[new], c.headway_s[new], c.planned_s[new], 1)
         old = counted & ~np.isnan(c.old_time) & ~np.isnan(c.old_headway_s)
         if old.any():
             at = np.flatnonzero(old)
@@ -151,8 +154,6 @@ class Indicators:
                 c.ring[at], c.old_time[at], city.runs.pattern[run], city.runs.day[run]
             )
             self._sum(state, route_dir[at], c.old_time[at], c.old_headway_s[at], planned, -1)
-        new = np.flatnonzero(counted & ~c.gone & ~np.isnan(c.headway_s))
-        self._sum(state, route_dir[new], c.time[new], c.headway_s[new], c.planned_s[new], 1)
 
     def _sum(self, state: State, route_dir: Array, time: Array, headway_s: Array, planned_s: Array, sign: int) -> None:
         minute = (time // 60).astype(np.int64)

@@ -15,7 +15,8 @@ from streams.engine.names import grown
 Array = np.ndarray
 Rows = dict[str, Array]
 
-_OWN = ("vehicle", "determined_at", "revision", "withdrawn")
+# Every other column is i8, `withdrawn` bool: also where there are no rows, for kernels are compiled for types.
+_REAL = ("determined_at", "entered_at", "arrival", "departure", "metres", "seconds")
 
 
 class Pending:
@@ -111,9 +112,8 @@ class Pending:
 
     def _joined(self) -> Rows:
         if not self._rows:
-            kind = {"withdrawn": np.bool_, "determined_at": np.float64}
             return {
-                name: np.empty(0, kind.get(name, np.int64 if name in (*self.identity, *_OWN, "run") else np.float64))
+                name: np.empty(0, np.bool_ if name == "withdrawn" else np.float64 if name in _REAL else np.int64)
                 for name in self.columns
             }
         if len(self._rows) == 1:
