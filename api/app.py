@@ -28,7 +28,7 @@ from api.routes import health, map, routes, stops, traffic, vehicles
 from api.view import View
 from streams.settings import Settings, WrongSetting
 
-MAP = Path(__file__).parent / "map"
+MAP = Path(__file__).parent / "map" / "static"
 DESCRIPTION = """\
 Where each bus is, how far apart the buses are, where traffic crawls, and when the bus reaches the stop.
 

@@ -1,0 +1,120 @@
+// Every route with its buses as a row of bands; a chosen one with its figures and its ladder.
+import { duration, el, fixed, percent, short } from "../format.js";
+import { BANDS, bandOf } from "../palette.js";
+import { chip } from "./vehicle.js";
+
+const ORDER = ["bunched", "gap", "close", "wide", "even", "unknown"];
+
+export function routeList(network, live, state, change, words) {
+  const buses = new Map();
+  for (const v of live.known.vehicle.values()) {
+    if (v.route_id === null) continue;
+    if (!buses.has(v.route_id)) buses.set(v.route_id, []);
+    buses.get(v.route_id).push(bandOf(v));
+  }
+  const wanted = words.toLowerCase();
+  const routes = network.order.filter((r) => !wanted || `${r.name} ${r.long_name ?? ""}`.toLowerCase().includes(wanted));
+  // Routes with buses first: at night most of a feed sleeps.
+  routes.sort((a, b) => (buses.has(b.route_id) ? 1 : 0) - (buses.has(a.route_id) ? 1 : 0));
+  const list = document.getElementById("route-list");
+  const focused = document.activeElement?.dataset?.route;
+  list.replaceChildren(...routes.map((route) => {
+    const bands = (buses.get(route.route_id) ?? []).sort((a, b) => ORDER.indexOf(a) - ORDER.indexOf(b));
+    return el("li", {},
+      el("button", {
+        type: "button",
+        "data-route": route.route_id,
+        "aria-current": String(route.route_id === state.route),
+        onclick: () => change({ route: route.route_id === state.route ? null : route.route_id }),
+      },
+      chip(network, route.route_id),
+      el("span.name", { title: route.long_name }, route.long_name ?? ""),
+      el("span.tally", {},
+        el("span.dots", { "aria-hidden": "true" }, bands.slice(0, 7).map((band) => el("i", { "--c": BANDS[band].color }))),
+        bands.length || "")));
+  }));
+  if (focused) list.querySelector(`[data-route="${CSS.escape(focused)}"]`)?.focus();
+}
+
+export async function fetchIndicators(routeId) {
+  try {
+    const answer = await fetch(`v1/routes/${encodeURIComponent(routeId)}/indicators`);
+    return answer.ok ? (await answer.json()).data : [];
+  } catch {
+    return [];
+  }
+}
+
+export function routeDetail(routeId, indicators, network, live, change) {
+  const box = document.getElementById("route-detail");
+  const route = network.routes.get(routeId);
+  box.hidden = !routeId;
+  if (!routeId) return;
+  const focused = document.activeElement?.dataset?.bus;
+  const head = el("div.route-head", {}, chip(network, routeId), el("h3", {}, route?.long_name || "Not a route of this feed"),
+    el("button.close", { type: "button", "aria-label": "Show all routes", onclick: () => change({ route: null }) }, "×"));
+  box.replaceChildren(head, ...(indicators.length ? [measures(indicators, network)] : []), ladder(routeId, network, live, change));
+  if (focused) box.querySelector(`[data-bus="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function measures(indicators, network) {
+  const directions = indicators.map((i) => {
+    const pattern = network.mainPattern(i.route_id, i.direction_id);
+    return pattern?.headsign || `direction ${i.direction_id ?? "–"}`;
+  });
+  const row = (name, show, title) => el("tr", { title }, el("td", {}, name), indicators.map((i) => el("td", {}, show(i))));
+  return el("table.measures", {},
+    el("tr", {}, el("th", {}), directions.map((d) => el("th", { title: d }, `→ ${d.length > 12 ? `${d.slice(0, 11)}…` : d}`))),
+    row("Headway", (i) => short(i.headway_mean_s), "mean, min:s"),
+    row("Planned", (i) => short(i.scheduled_headway_s), "min:s"),
+    row("Regularity (CV)", (i) => fixed(i.headway_cv, 2), "standard deviation of headways over their mean; 0 is even, 1 is random"),
+    row("Excess wait", (i) => duration(i.excess_wait_s), "mean wait beyond the planned one"),
+    row("Bunched", (i) => percent(i.share_bunched)),
+    row("Gaps", (i) => percent(i.share_gapped)),
+    row("From", (i) => `${i.n_headways} headways`, "how much these figures rest on"));
+}
+
+/** The corridor as a ladder: stops as rungs, one rail per direction, buses where they are. */
+function ladder(routeId, network, live, change) {
+  const rails = network.directions(routeId).map((d) => ({ direction: d, pattern: network.mainPattern(routeId, d) })).filter((r) => r.pattern).slice(0, 2);
+  if (!rails.length) return el("p.quiet", {}, "No shape is known.");
+  const top = 22;
+  const height = Math.max(220, Math.min(560, rails[0].pattern.stop_ids.length * 24));
+  const width = 262;
+  const svg = el("svg.ladder", { viewBox: `0 0 ${width} ${height + top + 16}`, role: "group", "aria-label": "Buses along the route" });
+  const color = network.routes.get(routeId)?.shown ?? "#6d8296";
+  rails.forEach(({ direction, pattern }, i) => {
+    const x = rails.length === 1 ? width / 2 : i === 0 ? 52 : width - 52;
+    const out = i === 0 ? -1 : 1;
+    // The second direction is driven upward: a bus that turns at the end stays at the end.
+    const y = (dist) => top + height * (i === 0 ? dist / pattern.length_m : 1 - dist / pattern.length_m);
+    svg.append(el("text", { x, y: i === 0 ? 10 : height + top + 14, "text-anchor": "middle" }, `${i === 0 ? "↓" : "↑"} ${(pattern.headsign || "").slice(0, 22)}`));
+    svg.append(el("line.rail", { x1: x, x2: x, y1: top, y2: top + height, stroke: color }));
+    const every = Math.max(1, Math.ceil(pattern.stop_ids.length / 26));
+    pattern.stop_ids.forEach((id, k) => {
+      const at = y(pattern.stop_dist_m[k]);
+      svg.append(el("circle.tick", { cx: x, cy: at, r: 2.6 }));
+      if (i === 0 && k % every === 0) {
+        svg.append(el("text", { x: width / 2, y: at + 3, "text-anchor": "middle" }, (network.stops.get(id)?.name ?? "").slice(0, 20)));
+      }
+    });
+    for (const [id, v] of live.known.vehicle) {
+      if (v.route_id !== routeId || v.direction_id !== direction || v.dist_m === null) continue;
+      const own = network.patterns.get(v.pattern_id);
+      const at = y(own && own !== pattern ? (v.dist_m / own.length_m) * pattern.length_m : v.dist_m);
+      const band = BANDS[bandOf(v)].color;
+      const choose = () => change({ vehicle: id, stop: null });
+      svg.append(el("g.bus", {
+        tabindex: 0,
+        role: "button",
+        "data-bus": id,
+        "aria-label": `Bus ${v.label ?? id}, ${v.headway_s === null ? "headway unknown" : `${duration(v.headway_s)} behind`}, ${BANDS[bandOf(v)].label}${v.stale ? ", stale" : ""}`,
+        onclick: choose,
+        onkeydown: (event) => (event.key === "Enter" || event.key === " ") && (event.preventDefault(), choose()),
+      },
+      el("circle", { cx: x, cy: at, r: 6.5, fill: v.stale ? "#0f161e" : band, stroke: v.stale ? band : "#0f161e", "stroke-width": 2 }),
+      el("text", { x: x + out * 11, y: at + 3.5, "text-anchor": out < 0 ? "end" : "start" }, short(v.headway_s))));
+    }
+  });
+  return svg;
+}
