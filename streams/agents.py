@@ -111,7 +111,7 @@ class PartitionRunner:
         self._snapshot_at = time.monotonic() + settings.snapshot_every_s * (1 + partition / max(1, partitions)) / 2
         self._snapshot_made = math.nan
         self._failures: dict[int, int] = {}
-        self._careful = range(0)  # records to be stepped one by one: one of them made a step raise
+        self._alone: set[int] = set()  # offsets to be stepped one by one: one of them made a step raise
         self._closing = False
         self._said_at = -math.inf
         self._lock = asyncio.Lock()
@@ -130,6 +130,7 @@ class PartitionRunner:
                 except _Closing:
                     return
                 except _StepFailed:
+                    await self._settle()
                     self._drop()
                 except (KafkaError, OSError) as error:
                     log.warning("%s: the broker failed us (%r); restoring", self._name, error)
@@ -141,9 +142,8 @@ class PartitionRunner:
         """Give the partition up: finish the record at hand, write a last snapshot, drop the state."""
         self._closing = True
         async with self._lock:
+            await self._settle()
             try:
-                if self._saving is not None:
-                    await self._saving
                 if self._state is not None and self.next_offset != self._saved:
                     await self._save(self._snapshot(), self._take_pending())
             except (KafkaError, OSError) as error:
@@ -167,6 +167,13 @@ class PartitionRunner:
     @property
     def _name(self) -> str:
         return f"{self.stage.source}[{self.partition}]"
+
+    async def _settle(self) -> None:
+        """Let a snapshot that is on its way arrive."""
+        if self._saving is not None:
+            saving, self._saving = self._saving, None
+            with contextlib.suppress(KafkaError, OSError):
+                await saving
 
     def _drop(self) -> None:
         self._state = None
@@ -220,11 +227,9 @@ class PartitionRunner:
     def _chunk(self, offset: int, available: int) -> int:
         """How many records the next step takes: one where a step raised, else as many as there are."""
         n = min(available, self._settings.batch_records)
-        if offset in self._careful:
-            return 1
-        if offset < self._careful.start < offset + n:
-            return self._careful.start - offset
-        return n
+        if not self._alone:
+            return n
+        return next((max(1, i) for i in range(n) if offset + i in self._alone), n)
 
     async def _step(self, records: Sequence[Record]) -> None:
         started = time.perf_counter()
@@ -235,8 +240,7 @@ class PartitionRunner:
             self._metrics.failures.inc()
             if len(records) == 1:
                 self._failures[first] = self._failures.get(first, 0) + 1
-            if first not in self._careful:
-                self._careful = range(first, max(last + 1, self._careful.stop))
+            self._alone.update(r.offset for r in records)
             log.exception("%s: the step raised at offsets %d to %d", self._name, first, last)
             raise _StepFailed from None
         self._metrics.step(time.perf_counter() - started)
@@ -303,8 +307,9 @@ class PartitionRunner:
         size = await self._wires.save(self.partition, snapshot)
         self._saved = snapshot.next_offset
         self._snapshot_made = time.time()
-        for offset in [o for o in self._failures if o < snapshot.next_offset]:
-            del self._failures[offset]
+        # Whatever failed below has been done, and is not done again.
+        self._failures = {o: n for o, n in self._failures.items() if o >= snapshot.next_offset}
+        self._alone = {o for o in self._alone if o >= snapshot.next_offset}
         self._metrics.snapshots.inc()
         self._metrics.snapshot_bytes.labels(str(self.partition)).set(size)
         await self._wires.commit(self.partition, snapshot.next_offset)

@@ -1,0 +1,24 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.engine import state as codec
+from streams.snapshots import Snapshot
+
+
+@given(st.integers(0, 1 << 60), st.floats(0, 1e10), st.binary(max_size=200))
+def test_bytes_and_back(next_offset, record_time, state):
+    snapshot = Snapshot(next_offset, 3, "abc", 16, record_time, 7, state)
+    assert Snapshot.decode(snapshot.encode()) == snapshot
+
+
+def test_unknown_record_time_stays_unknown():
+    assert math.isnan(Snapshot.decode(Snapshot(0, 1, "n", 1, math.nan, 0, b"").encode()).record_time)
+
+
+@pytest.mark.parametrize("value", [b"", b"{}", b"KST1", codec.pack({"layout": 99}), codec.pack([1])])
+def test_anything_else_is_refused(value):
+    with pytest.raises(ValueError):
+        Snapshot.decode(value)
