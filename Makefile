@@ -11,6 +11,7 @@ PYTHON ?= python3
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help install run test check format types unit unit-python bench bench-short lock clean
 
 help: ## this list

@@ -258,8 +258,10 @@ def with_brokers(settings: Settings, brokers: str | None) -> Settings:
 @click.option("--every", default=10.0, show_default=True, help="Seconds between two requests to --url.")
 @click.option("--header", "headers", multiple=True, help="For --url, e.g. 'X-Api-Key: ...'; may be repeated.")
 @click.option("--brokers", help="host:port of Kafka.  [default: KORIDOR_BROKERS]")
+@click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="[MORE PINGS]...")
 def command(
     paths: Sequence[Path],
+    more: Sequence[Path],
     url: str | None,
     format_: str | None,
     columns: str | None,
@@ -283,6 +285,7 @@ def command(
     A city's live feed:
       koridor play --url https://example.org/vehicle-positions.pb
     """
+    paths = (*paths, *more)  # `--pings day/*.pb` as the shell writes it
     if bool(paths) == bool(url):
         raise click.UsageError("either --pings FILE or --url URL")
     if not speed > 0:

@@ -24,25 +24,25 @@ _SHARE_BEHIND = 0.01
 _FUTURE_S = 3600.0
 _NEARLY_ALL = 0.999
 
-DTYPES = {
-    Kind.ID: pl.String,
-    Kind.TIME: pl.Float64,
-    Kind.NUMBER: pl.Float64,
-    Kind.INT: pl.Int64,
+DTYPES: dict[Kind, pl.DataType] = {
+    Kind.ID: pl.String(),
+    Kind.TIME: pl.Float64(),
+    Kind.NUMBER: pl.Float64(),
+    Kind.INT: pl.Int64(),
 }
-SCHEMA: dict[str, type[pl.DataType]] = {
+SCHEMA: dict[str, pl.DataType] = {
     **{name: DTYPES[kind] for name, kind in PING.items()},
-    "record_time": pl.Float64,
-    "source": pl.String,
-    "source_index": pl.Int64,
+    "record_time": pl.Float64(),
+    "source": pl.String(),
+    "source_index": pl.Int64(),
 }
-REJECTS: dict[str, type[pl.DataType]] = {
-    "source": pl.String,
-    "source_index": pl.Int64,
-    "event_timestamp": pl.Float64,
-    "vehicle_id": pl.String,
-    "reason": pl.String,
-    "raw": pl.String,
+REJECTS: dict[str, pl.DataType] = {
+    "source": pl.String(),
+    "source_index": pl.Int64(),
+    "event_timestamp": pl.Float64(),
+    "vehicle_id": pl.String(),
+    "reason": pl.String(),
+    "raw": pl.String(),
 }
 
 
