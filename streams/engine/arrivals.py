@@ -159,6 +159,8 @@ class Arrivals:
         if state.jam_s is None:
             state.jam_s = self._jams(city)
         ahead = self._ahead(city, state, at)
+        if not len(ahead.vehicle) and not (state.vehicles["said_run"] >= 0).any():
+            return {}
         said = self._say(city, state, at, ahead)
         return {"arrivals": said} if messages.rows(said) else {}
 
@@ -193,13 +195,16 @@ class Arrivals:
         return state
 
     def runs_in_use(self, state: ArrivalsState) -> Array:
-        """Runs with open passings, estimates or statements."""
+        """Runs with open passings, estimates or statements, and those whose last passing may yet be followed."""
+        seen, last_run = state.vehicles["last_arrival"], state.vehicles["last_run"]
+        followed = seen > np.max(seen, initial=-np.inf, where=~np.isnan(seen)) - WAITED_S
         return np.concatenate(
             [
                 state.pending.column("run"),
                 _joined(state.ready)["run"],
                 state.residuals.samples["run"],
-                *(state.vehicles[name] for name in _RUN_COLUMNS),
+                state.vehicles["said_run"],
+                last_run[followed],
             ]
         )
 
@@ -320,6 +325,8 @@ class Arrivals:
             mine[name][v[rows]] = values[rows]
         known = mine["place_run"][v] == run  # else it has not been on its route yet
         v = v[known]
+        if not len(v):
+            return Ahead.none()
         v = v[np.argsort(runs.key[fleet.run[v]], kind="stable")]
         run, pattern, time, dist = fleet.run[v], fleet.pattern[v], fleet.timestamp[v], mine["place_m"][v]
         next_pos = self._next_stops(city, v, dist)

@@ -41,6 +41,9 @@ def built_in() -> Array:
     return np.stack([under_way.T, waiting.T, stuck.T])
 
 
+_BUILT_IN = built_in()
+
+
 @dataclass(slots=True)
 class ResidualState:
     """Estimates not yet judged, and the tracked quantiles by class (under way, waiting, stuck) and bin."""
@@ -62,7 +65,7 @@ def fresh() -> ResidualState:
 def quantiles(state: ResidualState) -> Array:
     """Residual p10, p50, p90 by class and bin: tracked where there were enough, else built in."""
     enough = state.count >= kernel.BUILT_IN_UNTIL
-    return np.where(enough[:, :, None], state.tracked, built_in())
+    return np.where(enough[:, :, None], state.tracked, _BUILT_IN)
 
 
 def remember(state: ResidualState, runs: Runs, at: float, run: Array, pos: Array, base: Array, klass: Array) -> int:

@@ -316,8 +316,9 @@ def chain(
             ended_at[v] = np.nan
             if wait < 7200.0:
                 for p in (pattern[k], everywhere):
-                    step = max(5.0, 120.0 / (1.0 + recovery_n[p]))
-                    recovery_s[p] = max(recovery_s[p] + (step if wait > recovery_s[p] else -step), 0.0)
+                    # Robbins & Monro's running median, with steps that find a terminal's own scale within a few runs
+                    step = max(5.0, 600.0 / (1.0 + recovery_n[p]))
+                    recovery_s[p] += min(max(wait - recovery_s[p], -step), step)
                     recovery_n[p] += 1
     return n
 

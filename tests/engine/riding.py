@@ -103,7 +103,7 @@ def ride(
         arrival += seconds
         time.append(arrival)
         place.append(dist[i + 1])
-    time.append(arrival + 20.0)
+    time.append(arrival + 70.0)
     place.append(dist[-1])
     return Ride(vehicle_id, np.array(time), np.array(place), pattern=pattern, **more)
 
