@@ -137,7 +137,8 @@ def _pairs(view: View, firm: Callable[[Array], Array], soft: Callable[[Array], A
     heard = fleet.in_service(at, alerts.lost_after_s)
     serving[heard[heard < n]] = True
     with np.errstate(invalid="ignore"):
-        ratio = latest["headway_s"][:n] / latest["planned_s"][:n]
+        current_s = alerts.headways.current_s(city)
+        ratio = current_s / latest["planned_s"][:n]
         met = serving & soft(ratio) & (at - latest["time"][:n] < MEASURED_WITHIN_S) & (latest["leader"][:n] >= 0)
         is_firm = firm(ratio)
     out = []
@@ -150,7 +151,7 @@ def _pairs(view: View, firm: Callable[[Array], Array], soft: Callable[[Array], A
             continue
         ids = sorted((fleet.names.name(v) or "", fleet.names.name(leader) or ""))
         place = (int(alerts.headways.planned.pgate_pattern[pgate]), int(alerts.pgate_last_stop[pgate]))
-        headway_s, planned_s = float(latest["headway_s"][v]), float(latest["planned_s"][v])
+        headway_s, planned_s = float(current_s[v]), float(latest["planned_s"][v])
         s = Sighting((ids[0], ids[1]), bool(is_firm[v]), place, v, leader, headway_s, planned_s)
         out.append((float(latest["time"][v]), fleet.names.name(v) or "", s))
     # two buses that overtook each other are one pair: what was measured last counts
@@ -165,7 +166,7 @@ def _bunching_words(view: View, s: Sighting, since: float) -> tuple[str, str]:
     a = view.alerts
     return (
         f"Route {a.route(s)}: {follower} runs right behind {leader}",
-        f"{follower} passed {a.stop(s)} {_span(s.value)} after {leader}; planned every {_span(s.planned)} "
+        f"{follower} is {_span(s.value)} behind {leader} after {a.stop(s)}; planned every {_span(s.planned)} "
         f"({s.value / s.planned:.0%}). Towards {a.destination(s)}, since {a.clock(since)}.",
     )
 
@@ -175,7 +176,7 @@ def _gap_words(view: View, s: Sighting, since: float) -> tuple[str, str]:
     a = view.alerts
     return (
         f"Route {a.route(s)}: gap of {_span(s.value)} in front of {follower}",
-        f"{follower} passed {a.stop(s)} {_span(s.value)} after {leader}; planned every {_span(s.planned)} "
+        f"{follower} is {_span(s.value)} behind {leader} after {a.stop(s)}; planned every {_span(s.planned)} "
         f"({s.value / s.planned:.0%}). Towards {a.destination(s)}, since {a.clock(since)}.",
     )
 

@@ -122,6 +122,7 @@ class Headways:
         self._dist_m = np.append(np.round(network.pgate_dist_m, 1), np.nan)
         stop_pos = network.pgate_stop_pos
         stop = network.pstop_stop_ix[network.pstop_start[self.planned.pgate_pattern] + np.maximum(stop_pos, 0)]
+        self._next_ring = next_rings(self.rings.of_pgate, network.pgate_start)
         self.pgate_stop_ix = np.append(np.where(stop_pos >= 0, stop, -1), -1)
 
     # --- the part
@@ -219,6 +220,28 @@ class Headways:
         if len(self.rings):
             self.planned.headways(one, np.zeros(1), one, np.ones(1, dtype=np.int64))
 
+    # --- what other parts ask
+
+    def current_s(self, city: CityState) -> Array:
+        """Headway of every vehicle as of its newest position (s, NaN without one), by row of the fleet.
+
+        The newest one measured, or more: where the vehicle ahead has passed the next gate and this one, by its newest
+        position, has not, the headway there will be at least the time since. A bus that stands drops back.
+        """
+        state: State = city.parts[self.name]
+        latest = state.latest
+        n = min(len(city.fleet), len(latest["time"]))
+        current = latest["headway_s"][:n].copy()
+        pgate, leader = latest["pgate"][:n], latest["leader"][:n]
+        v = np.flatnonzero((pgate >= 0) & (leader >= 0) & (latest["run"][:n] == city.fleet.run[:n]))
+        ring = self._next_ring[pgate[v]]
+        v, ring = v[ring >= 0], ring[ring >= 0]
+        passed = (state.run[ring] == leader[v][:, None]) & ~state.gone[ring]
+        passed &= np.arange(kernels.WIDTH) < state.count[ring][:, None]
+        leader_time = np.where(passed, state.time[ring], np.inf).min(axis=1)
+        current[v] = np.fmax(current[v], np.round(city.fleet.timestamp[v] - leader_time, 2))
+        return current
+
     # --- inside
 
     def _changes(self, state: State, city: CityState, facts: Facts) -> Changes:
@@ -294,6 +317,16 @@ class Headways:
         latest["planned_s"][v] = np.where(gone, np.nan, c.planned_s[row])
         latest["band"][v] = np.where(gone, -1, c.band[row])
         latest["pgate"][v] = np.where(gone, -1, c.pgate[row])
+
+
+def next_rings(of_pgate: Array, pgate_start: Array) -> Array:
+    """For each gate of a pattern the ring that the pattern passes next; -1 behind the last."""
+    n = len(of_pgate)
+    at = np.where(of_pgate >= 0, np.arange(n), n)
+    ahead = np.append(np.minimum.accumulate(at[::-1])[::-1], n)[1:]  # next reporting gate behind this one
+    end = np.repeat(pgate_start[1:], np.diff(pgate_start))
+    found: Array = np.where(ahead < end, of_pgate[np.minimum(ahead, n - 1)], -1).astype(np.int64)
+    return found
 
 
 def ratio_of(headway_s: Array, planned_s: Array) -> Array:

@@ -21,7 +21,7 @@ DAY = date(2026, 3, 4)
 
 @dataclass(frozen=True)
 class Fact:
-    """What one ping gave: a gate passed (`seq` of the pattern), or only a position."""
+    """What one ping gave: gate `seq` of the pattern passed, or only a position."""
 
     time: float
     vehicle: str
@@ -32,6 +32,7 @@ class Fact:
     revision: int = 0
     withdrawn: bool = False
     trip_type: str | None = "In service"
+    passes: bool = True  # False: it stands behind gate `seq`
 
     def again(self, **changes):
         """The same fact told anew."""
@@ -52,7 +53,7 @@ class Log:
         return self.midnight + h * 3600 + m * 60 + s
 
     def run(self, vehicle, key, at, speed_mps=5.0, first=0, last=None, delays=()):
-        """A run from gate `first` to `last` (seq); at the seq's in `delays` (seq, seconds) time is lost."""
+        """A run from gate `first` to `last` (seq); in front of gates in `delays` (seq, seconds) it stands so long."""
         start = at if isinstance(at, int | float) else self.clock(at)
         n = self._runs[vehicle] = self._runs.get(vehicle, 0) + 1
         pattern = self.drawing.pattern_ix(key)
@@ -61,10 +62,14 @@ class Log:
         last = len(dist) if last is None else last
         lost = dict(delays)
         facts, late = [], 0.0
+        name = f"{self.day}:{vehicle}:{n}"
         for seq in range(first, last):
+            time = start + late + (dist[seq] - dist[first]) / speed_mps
+            stands = np.arange(time, time + lost.get(seq, 0.0), 10.0)
+            facts += [Fact(round(float(t), 2), vehicle, name, pattern, max(seq - 1, 0), passes=False) for t in stands]
             late += lost.get(seq, 0.0)
-            time = round(start + late + (dist[seq] - dist[first]) / speed_mps, 2)
-            facts.append(Fact(time, vehicle, f"{self.day}:{vehicle}:{n}", pattern, seq, time))
+            time = round(float(time + lost.get(seq, 0.0)), 2)
+            facts.append(Fact(time, vehicle, name, pattern, seq, time))
         return facts
 
     def record(self, facts, closed=()):
@@ -81,7 +86,7 @@ class Log:
                 "pattern_id": network.pattern_ids[f.pattern],
                 "revision": f.revision,
             }
-            if f.run is not None:
+            if f.run is not None and f.passes:
                 passings.append(
                     common
                     | {

@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+
+from streams.engine.alerts import RULES, Alerts
+from streams.engine.city import City
+from streams.engine.headways import Headways
+from streams.settings import City as CitySettings
+from streams.settings import Settings
+from tests.drawing import draw
+from tests.engine.driving import Log, rows_of
+
+STREET = "A--------B--------C--------D--------E"
+
+
+class Watch:
+    """A city with headways and alerts that is fed facts in time order and asked on the grid."""
+
+    def __init__(self, **city):
+        self.network, self.drawing = draw(STREET, {"R": "ABCDE", "R-back": "EDCBA"}, headway_s=600.0)
+        settings = Settings(city=CitySettings(**city))
+        headways = Headways(self.network, settings)
+        self.city = City(self.network, settings, parts=(headways, Alerts(self.network, settings, headways)))
+        self.state = self.city.fresh(0)
+        self.log = Log(self.network, self.drawing)
+
+    def drive(self, facts, until, every=None):
+        """Alert rows told from the first fact to `until`; `every`: facts sent once in so many seconds."""
+        facts = sorted(facts, key=lambda f: f.time)
+        out = []
+        for f in facts:
+            if f.time < until:
+                out += self.at(f.time + 0.5, [f])
+        return out + self.at(until)
+
+    def at(self, time, facts=None):
+        said = self.city.advance(self.state, self.log.record(facts) if facts else None, time)
+        return rows_of(said["alerts"]) if "alerts" in said else []
+
+
+def first_of_each(rows):
+    """Rows as first told under each revision: re-statements left out."""
+    out = {}
+    for row in rows:
+        out.setdefault((row["alert_id"], row["revision"]), row)
+    return list(out.values())
+
+
+def kinds(rows, kind):
+    return [r for r in first_of_each(rows) if r["kind"] == kind]
+
+
+def test_every_rule_has_its_own_kind():
+    assert [r.kind for r in RULES] == ["bunching", "gap", "vehicle_lost", "source_silent"]
+
+
+def test_bunching_is_raised_when_it_has_lasted_told_where_and_resolved():
+    watch = Watch()
+    log = watch.log
+    ahead = log.run("v1", "R", "07:00:00")
+    behind = log.run("v2", "R", "07:02:00", delays=[(28, 300.0)])
+    rows = kinds(watch.drive(ahead + behind, behind[-1].time + 1), "bunching")
+    first, last = rows[0], rows[-1]
+    assert first["revision"] == 0
+    assert first["active_to"] != first["active_to"], "null while active"
+    assert first["vehicle_id"] == "v2", "the follower"
+    assert (first["route_id"], first["direction_id"], first["stop_id"]) == ("R", 0, "B")
+    assert first["header"] == "Route R: v2 runs right behind v1"
+    assert "v2 is 2 min behind v1 after Stop B; planned every 10 min (20%). Towards Stop E" in first["description"]
+    assert (first["severity"], first["cause"], first["effect"]) == ("WARNING", "OTHER_CAUSE", "OTHER_EFFECT")
+    assert len({r["alert_id"] for r in rows}) == 1
+    assert [r["revision"] for r in rows] == list(range(len(rows)))
+    assert last["active_to"] > last["active_from"]
+    assert last["active_to"] <= behind[-1].time
+    assert {"B", "C"} <= {r["stop_id"] for r in rows}, "it is told anew where it has moved"
+
+
+def test_what_does_not_last_is_not_told():
+    watch = Watch(alert_after_s=60.0)
+    log = watch.log
+    ahead = log.run("v1", "R", "07:00:00")
+    # 190 s behind; while it stands in front of the next gate it drops back: after 200 s it is no longer bunched
+    behind = log.run("v2", "R", "07:03:10", delays=[(5, 250.0)])
+    assert not kinds(watch.drive(ahead + behind, behind[-1].time), "bunching")
+    watch = Watch(alert_after_s=10.0)
+    assert kinds(watch.drive(ahead + behind, behind[-1].time), "bunching")
+
+
+def test_a_figure_that_hovers_around_its_limit_does_not_flap():
+    watch = Watch()
+    log = watch.log
+    ahead = log.run("v1", "R", "07:00:00")
+    # 190 s of 600 is bunched (0.317), 250 s (0.417) only close: the alert stays; 320 s (0.53) resolves it
+    behind = log.run("v2", "R", "07:03:10", delays=[(10, 60.0), (15, -60.0), (20, 60.0), (30, 70.0)])
+    rows = kinds(watch.drive(ahead + behind, behind[-1].time), "bunching")
+    assert len({r["alert_id"] for r in rows}) == 1
+    resolved = [r for r in rows if r["active_to"] == r["active_to"]]
+    assert [r["revision"] for r in resolved] == [rows[-1]["revision"]]
+
+
+def test_buses_that_wait_together_at_the_first_stop_are_not_bunched():
+    watch = Watch()
+    log = watch.log
+    ahead, behind = log.run("v1", "R", "07:00:00"), log.run("v2", "R", "07:01:00")
+    rows = watch.drive(ahead[:1] + behind[:1], log.clock("07:02:55"))
+    assert not kinds(rows, "bunching")
+
+
+def test_a_leader_that_went_out_of_service_is_no_longer_bunched_with():
+    watch = Watch()
+    log = watch.log
+    ahead, behind = log.run("v1", "R", "07:00:00"), log.run("v2", "R", "07:01:00")
+    facts = [f for f in ahead + behind if f.time < log.clock("07:04:00")]
+    rows = watch.drive(facts, log.clock("07:04:00"))
+    assert kinds(rows, "bunching")
+    leader = facts[-1].again(vehicle="v1", run=None, time=log.clock("07:04:01"), trip_type="Deadhead")
+    watch.at(leader.time, [leader])
+    rows = [r for t in range(5, 95, 5) for r in watch.at(log.clock("07:04:00") + t)]
+    assert [r["active_to"] for r in kinds(rows, "bunching") if r["active_to"] == r["active_to"]] == [
+        log.clock("07:04:05")
+    ]
+
+
+def test_a_gap_is_raised_for_the_bus_behind_it():
+    watch = Watch()
+    log = watch.log
+    ahead, behind = log.run("v1", "R", "07:00:00"), log.run("v2", "R", "07:25:00")
+    rows = kinds(watch.drive(ahead + behind, behind[-1].time), "gap")
+    assert rows[0]["vehicle_id"] == "v2"
+    assert rows[0]["header"] == "Route R: gap of 25 min in front of v2"
+    assert rows[0]["effect"] == "SIGNIFICANT_DELAYS"
+
+
+def test_a_vehicle_in_service_that_falls_silent_is_lost_until_it_is_heard_again():
+    watch = Watch()
+    log = watch.log
+    others = [f for i in range(24) for f in log.run("other", "R-back", log.clock("07:00:00") + i * 50, 2000.0)]
+    run = log.run("v1", "R", "07:00:00")
+    lost_at = run[20].time + 0.5
+    facts = run[:21] + [f for f in others if f.time < lost_at + 200]
+    rows = kinds(watch.drive(facts, lost_at + 200), "vehicle_lost")
+    assert [(r["vehicle_id"], r["revision"], r["stop_id"]) for r in rows] == [("v1", 0, "C")]
+    assert 120.0 <= rows[0]["active_from"] - lost_at <= 125.0
+    assert rows[0]["header"] == "Route R: v1 is no longer heard of"
+    again = run[21].again(time=lost_at + 201)
+    rows = watch.at(again.time, [again]) + watch.at(again.time + 5)
+    assert [(r["vehicle_id"], r["revision"]) for r in rows if r["active_to"] == r["active_to"]] == [("v1", 1)]
+
+
+def test_a_silent_source_is_one_alert_and_loses_no_vehicles():
+    watch = Watch()
+    log = watch.log
+    runs = [log.run(f"v{i}", "R", log.clock("07:00:00") + 20 * i)[:10] for i in range(3)]
+    facts = [f for run in runs for f in run]
+    heard = max(f.time for f in facts) + 0.5
+    assert np.diff(sorted(f.time for f in facts)).max() < 60
+    rows = watch.drive(facts, heard)
+    rows += [r for t in range(5, 600, 5) for r in watch.at(heard + t)]
+    told = first_of_each(rows)
+    assert [r["kind"] for r in told if r["active_from"] > heard] == ["source_silent"]
+    silent = next(r for r in told if r["kind"] == "source_silent")
+    assert 60.0 <= silent["active_from"] - heard <= 65.0
+    assert silent["severity"] == "SEVERE"
+    assert silent["vehicle_id"] is None
+    back = runs[0][-1].again(time=heard + 600)
+    rows = [r for t in range(0, 120, 20) for r in watch.at(back.time + t, [back.again(time=back.time + t)])]
+    assert [(r["kind"], r["revision"]) for r in rows if r["active_to"] == r["active_to"]] == [("source_silent", 1)]
+    assert not kinds(rows, "vehicle_lost"), "the others get time to be heard of again"
+    rows = [r for t in range(120, 160, 20) for r in watch.at(back.time + t, [back.again(time=back.time + t)])]
+    assert {r["vehicle_id"] for r in kinds(rows, "vehicle_lost")} == {"v1", "v2"}
+
+
+def test_an_active_alert_is_said_again_every_minute_in_the_same_words():
+    watch = Watch()
+    rows = [r for t in range(0, 400, 5) for r in watch.at(1000.0 + t)]
+    assert {r["kind"] for r in rows} == {"source_silent"}
+    assert len(rows) > 5
+    assert len({(r["revision"], r["header"], r["description"]) for r in rows}) == 1
+
+
+@pytest.mark.parametrize("when", [30, 61, 90, 300])
+def test_an_alert_outlives_a_crash(when):
+    watch = Watch()
+    straight = [r for t in range(0, 600, 5) for r in watch.at(1000.0 + t)]
+    crashed = Watch()
+    rows = []
+    for t in range(0, 600, 5):
+        if t > when >= t - 5:
+            crashed.state = crashed.city.load(crashed.city.dump(crashed.state), 0)
+        rows += crashed.at(1000.0 + t)
+    assert str(rows) == str(straight)
+    assert rows
