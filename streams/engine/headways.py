@@ -22,6 +22,7 @@ Array = np.ndarray
 
 BANDS = ("bunched", "close", "even", "wide", "gap")
 BUNCHED, CLOSE, EVEN, WIDE, GAP = range(5)
+RECENT_S = 7200.0  # an older newest headway of a vehicle need not be remembered
 PRESETS = {
     # ratios of headway to planned: at or below the first bunched, the second close; from the third wide, the fourth gap
     "skate": (0.33, 0.5, 1.5, 2.0),  # mbta/skate's former route ladder
@@ -195,8 +196,10 @@ class Headways:
         return state
 
     def runs_in_use(self, state: State) -> Array:
-        """Runs in rings, and those of the vehicles' newest headways."""
-        return np.concatenate([np.unique(state.run), state.latest["run"], state.latest["leader"]])
+        """Runs in rings, and those of the vehicles' newest headways unless they are old."""
+        latest = state.latest
+        recent = latest["time"] > np.max(latest["time"], initial=-np.inf, where=~np.isnan(latest["time"])) - RECENT_S
+        return np.concatenate([np.unique(state.run), latest["run"][recent], latest["leader"][recent]])
 
     def renumber(self, state: State, run: Array, vehicle: Array) -> None:
         """Follow the new numbers; what belonged to a forgotten vehicle goes."""

@@ -1,0 +1,44 @@
+from datetime import date
+
+import numpy as np
+
+from streams.engine.runs import Runs, service_days
+
+
+def numbers(*values):
+    return np.array(values, dtype=np.int64)
+
+
+def test_what_is_known_of_a_run_first_stays():
+    runs = Runs()
+    ix = runs.observe(["2026-03-04:a:1", None, "2026-03-04:a:1"], numbers(5, 6, 7), numbers(1, 2, 3), numbers(-1, 8, 9))
+    assert ix.tolist() == [0, -1, 0]
+    assert (runs.vehicle[0], runs.pattern[0], runs.trip[0]) == (5, 1, 9), "the trip was unknown in the first row"
+    runs.observe(["2026-03-04:a:1"], numbers(50), numbers(10), numbers(90))
+    assert (runs.vehicle[0], runs.pattern[0], runs.trip[0]) == (5, 1, 9)
+
+
+def test_the_service_day_stands_in_the_id():
+    assert service_days(["2026-03-04:a:b:1", "nonsense", ""]) == [date(2026, 3, 4).toordinal(), 0, 0]
+
+
+def test_keys_come_from_the_id_not_from_the_order_of_arrival():
+    one, two = Runs(), Runs()
+    none = numbers(-1, -1)
+    one.observe(["x", "y"], none, none, none)
+    two.observe(["y", "x"], none, none, none)
+    assert one.key[:2].tolist() == two.key[:2][::-1].tolist()
+    assert one.key[0] != one.key[1]
+
+
+def test_forgetting_and_bytes_keep_the_rest():
+    runs = Runs()
+    ids = [f"2026-03-0{i}:v:1" for i in range(1, 6)]
+    runs.observe(ids, numbers(*range(5)), numbers(*range(5)), numbers(*range(5)))
+    kept, number = runs.keep(np.array([False, True, False, True, True]))
+    assert number.tolist() == [-1, 0, -1, 1, 2]
+    for table in (kept, Runs.load(kept.dump())):
+        assert table.names.to_list() == [ids[1], ids[3], ids[4]]
+        assert table.vehicle[:3].tolist() == [1, 3, 4]
+        assert table.key[:3].tolist() == runs.key[[1, 3, 4]].tolist()
+        assert table.day[:3].tolist() == runs.day[[1, 3, 4]].tolist()
