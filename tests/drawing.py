@@ -101,7 +101,7 @@ def draw(
 ) -> tuple[Network, Drawing]:
     """The network of a picture (see the module), and the helper that finds places in it.
 
-    headway_s  of the one frequency window `hours` that every pattern gets; a mapping gives each key its own
+    headway_s  of the one frequency window `hours` that every pattern gets; a mapping gives keys their own (else 600)
     windows    own frequency windows of a key: (start, end, headway_s)
     trips      departures of a key that runs by timetable instead, `{"R": ["07:00:00", "07:10:00"]}`
     blocks     block_id of each of those trips
@@ -120,7 +120,7 @@ def draw(
             tuple((blocks or {}).get(key, ())),
             tuple(
                 (windows or {}).get(
-                    key, [(*hours, headway_s if isinstance(headway_s, int | float) else headway_s[key])]
+                    key, [(*hours, headway_s if isinstance(headway_s, int | float) else headway_s.get(key, 600.0))]
                 )
             ),
         )

@@ -43,7 +43,7 @@ class PlannedService:
         self.run_s = np.zeros(n)
         if len(network.pstop_arrival_s):
             self.run_s[:] = np.maximum(60.0, network.pstop_arrival_s[network.pstop_start[1:] - 1])
-        self._latest_s = _latest(network)
+        self._earliest_s, self._latest_s = _hours(network)
         self._plans: OrderedDict[int, Plan] = OrderedDict()
         self._windows: OrderedDict[date, Windows] = OrderedDict()
 
@@ -57,7 +57,7 @@ class PlannedService:
         return self._plans[minute]
 
     def dates_of(self, posix: float) -> list[date]:
-        """Service dates that may be running at this moment, the latest first (GRACE_S before its start counts)."""
+        """Service dates that may be running at this moment, the latest first; GRACE_S around its hours counts."""
         today = local_date(posix, self.zone)
         first = today - timedelta(days=int(self._latest_s // 86_400) + 1)
         found = []
@@ -66,7 +66,7 @@ class PlannedService:
             column = day.toordinal() - self.network.first_day
             if 0 <= column < self.network.service_active.shape[1] and self.network.service_active[:, column].any():
                 start = day_start(day, self.zone)
-                if start - GRACE_S <= posix <= start + self._latest_s + GRACE_S:
+                if self._earliest_s - GRACE_S <= posix - start <= self._latest_s + GRACE_S:
                     found.append(day)
             day -= timedelta(days=1)
         return found
@@ -102,14 +102,17 @@ def service_dates_of(network: Network, posix: float) -> list[date]:
     return PlannedService(network).dates_of(posix)
 
 
-def _latest(network: Network) -> float:
-    """Seconds of the service day at which its last bus arrives."""
-    latest = float(network.trip_time_arrival_s.max(initial=0.0))
+def _hours(network: Network) -> tuple[float, float]:
+    """Seconds of the service day at which the first bus departs and the last one arrives, of all services."""
+    timed = ~network.trip_is_frequency
+    earliest = network.trip_start_s[timed].min(initial=np.inf)
+    latest = network.trip_time_arrival_s[network.trip_time_start[1:] - 1][timed].max(initial=0.0)
     if len(network.freq_trip_ix):
         trip = network.freq_trip_ix
-        arrives = network.trip_time_arrival_s[network.trip_time_start[trip + 1] - 1] - network.trip_start_s[trip]
-        latest = max(latest, float((network.freq_end_s + arrives).max()))
-    return latest
+        run = network.trip_time_arrival_s[network.trip_time_start[trip + 1] - 1] - network.trip_start_s[trip]
+        earliest = min(earliest, network.freq_start_s.min())
+        latest = max(latest, (network.freq_end_s + run).max())
+    return float(earliest), float(latest)
 
 
 def _windows_of(network: Network, ordinal: int, start: float) -> Windows:
