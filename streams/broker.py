@@ -53,17 +53,19 @@ class Broker:
     data       folder for its log segments, settings and log file; None: a temporary one, removed at the end
     port       of the clients' listener; 0: any free one
     progress   draw a bar while Kafka is downloaded for the first time
+    fresh      forget what an earlier broker left in the folder
 
     Raises BrokerError from `start`.
     """
 
-    def __init__(self, data: Path | None = None, port: int = 0, progress: bool = False) -> None:
+    def __init__(self, data: Path | None = None, port: int = 0, progress: bool = False, fresh: bool = False) -> None:
         self.ephemeral = data is None
         self.data = Path(tempfile.mkdtemp(prefix="koridor-broker-")) if data is None else data.absolute()
         self.port = port
         self.log = self.data / "broker.log"
         self._any_port = port == 0
         self._progress = progress
+        self._fresh = fresh
         self._child: Child | None = None
         self._lock: int | None = None
 
@@ -86,6 +88,8 @@ class Broker:
             class_path = os.pathsep.join(str(jar) for jar in jars(self._progress))
             self.data.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.data)
+            if self._fresh:
+                shutil.rmtree(self.data / "log", ignore_errors=True)
             for attempts_left in (2, 1, 0):
                 try:
                     self._start_once(java, class_path)
@@ -101,7 +105,7 @@ class Broker:
     def _start_once(self, java: str, class_path: str) -> None:
         if self._any_port:
             self.port = free_port()
-        elif not _is_free(self.port):
+        elif not port_is_free(self.port):
             raise BrokerError(f"port {self.port} is taken; choose another with --port, or 0 for any free one")
         settings_file = self.data / "server.properties"
         settings_file.write_text(_properties(self.port, free_port(), self.data / "log"))
@@ -349,7 +353,8 @@ def _lock(data: Path) -> int:
     return descriptor
 
 
-def _is_free(port: int) -> bool:
+def port_is_free(port: int) -> bool:
+    """Whether this port of the loopback address can be bound."""
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,0 +1,54 @@
+import socket
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from streams import run
+from streams.guard import Child
+
+
+@pytest.fixture
+def children(tmp_path: Path):
+    made = run.Children(tmp_path, Console(quiet=True))
+    yield made
+    made.stop()
+
+
+def test_a_child_that_ends_is_named_with_the_end_of_its_log(children, tmp_path: Path):
+    ended = Child("worker-1", [sys.executable, "-c", "print('what went wrong'); exit(2)"], tmp_path / "worker-1.log")
+    children._running.append(ended)
+    ended.wait()
+    with pytest.raises(click.ClickException, match=r"worker-1 ended by itself[\s\S]*worker-1\.log:\nwhat went wrong"):
+        children.until("Waiting", lambda: False)
+
+
+def test_a_command_run_to_its_end(children):
+    children.finish("settings", "settings")
+    with pytest.raises(click.ClickException, match=r"feed ended by itself[\s\S]*No such command"):
+        children.finish("feed", "feed", "no-such-command")
+
+
+def test_wait_ends_when_the_condition_holds(children, tmp_path: Path):
+    child = children.start("settings", "settings")
+    children._running.remove(child)
+    children.until("Waiting", lambda: "KORIDOR_BROKERS" in child.tail(100), child)
+    child.stop()
+
+
+def test_feed_and_pings_go_together(tmp_path: Path):
+    (tmp_path / "feed.zip").touch()
+    said = CliRunner().invoke(run.command, ["--gtfs", str(tmp_path / "feed.zip")])
+    assert said.exit_code == 2
+    assert "--gtfs and --pings go together" in said.output
+
+
+def test_nobody_answers():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{s.getsockname()[1]}"
+        assert run._ask(url) == 0
+        assert run._vehicles(url) == 0
