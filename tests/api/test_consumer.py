@@ -1,4 +1,4 @@
-"""The order of reading back, against a broker of a few lists; a real one is in tests/broker."""
+"""The order of reading back, against a broker of a few lists; the real one is in tests/broker/test_api.py."""
 
 import asyncio
 from types import SimpleNamespace

@@ -39,7 +39,7 @@ const map = new maplibre.Map({
 map.touchZoomRotate.disableRotation();
 map.keyboard.disableRotation();
 map.addControl(new maplibre.NavigationControl({ showCompass: false }), "top-right");
-map.addControl(new maplibre.ScaleControl({ maxWidth: 110 }), "bottom-left");
+map.addControl(new maplibre.ScaleControl({ maxWidth: 110 }), "bottom-right");
 const buses = new Buses(map, $("buses"), state);
 const loaded = new Promise((resolve) => map.once("load", resolve));
 
@@ -66,12 +66,12 @@ async function start() {
   map.moveLayer("routes-case", "stops");
   map.moveLayer("routes", "stops");
   await takeNetwork();
-  if (!state.map) {
-    const box = network.bounds(state.route);
-    if (box) map.fitBounds(box, { padding: 50, animate: false, maxZoom: 15 });
-  }
+  let home = state.map === null; // nobody asked for a place: show where the buses are
+  if (home) fit(network.bounds(state.route));
   live = new Live("v1/live");
   live.addEventListener("reset", () => {
+    if (home && !state.route) fit(bulk([...live.known.vehicle.values()]));
+    home = false;
     buses.clear();
     for (const [id, vehicle] of live.known.vehicle) buses.put(id, vehicle);
     later("cells", "alerts", "routes", "detail");
@@ -98,6 +98,17 @@ async function start() {
   onChange(show);
   show();
   window.koridor = { map, buses, live, state }; // for tests and curious people
+}
+
+function fit(box) {
+  if (box) map.fitBounds(box, { padding: 50, animate: false, maxZoom: 15 });
+}
+
+/** The box of most buses: one far out on a line to the next town must not make the city small. */
+function bulk(vehicles) {
+  if (vehicles.length < 20) return null;
+  const quantile = (name, q) => vehicles.map((v) => v[name]).sort((a, b) => a - b)[Math.floor(q * (vehicles.length - 1))];
+  return [quantile("lon", 0.03), quantile("lat", 0.03), quantile("lon", 0.97), quantile("lat", 0.97)];
 }
 
 // --- panels are drawn again at most a few times a second, however many records come

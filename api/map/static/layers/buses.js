@@ -18,7 +18,7 @@ export class Buses {
     this.network = null;
     this.fleet = new Map();
     this.sprites = new Map();
-    this.moving = false;
+    this.frame = 0;
     this.place = { x: 0, y: 0, heading: 0 };
     map.on("render", () => this.draw());
     map.on("resize", () => this.fit());
@@ -75,9 +75,12 @@ export class Buses {
     this.wake();
   }
 
-  /** Have the map drawn again; it goes on by itself while something moves. */
+  /** Draw with the next frame. The map below is not drawn again for it: it does not move when buses do. */
   wake() {
-    this.map.triggerRepaint();
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.draw();
+    });
   }
 
   advance(bus, now) {
@@ -123,7 +126,7 @@ export class Buses {
     if (!this.state.layers.has("buses")) return;
     const now = performance.now();
     const zoom = this.map.getZoom();
-    const size = SIZE * Math.min(Math.max((zoom - 6) / 7, 0.42), 1.12);
+    const size = SIZE * Math.min(Math.max((zoom - 7.5) / 5.5, 0.36), 1.12);
     let moving = false;
     const labels = [];
     for (const bus of this.fleet.values()) {
@@ -141,8 +144,7 @@ export class Buses {
     }
     ctx.globalAlpha = 1;
     for (const bus of labels) this.label(ctx, bus, size);
-    // What moves is drawn again with the next frame.
-    if (moving) this.map.triggerRepaint();
+    if (moving) this.wake();
   }
 
   ring(ctx, x, y, size) {

@@ -64,14 +64,14 @@ function measures(indicators, network) {
   });
   const row = (name, show, title) => el("tr", { title }, el("td", {}, name), indicators.map((i) => el("td", {}, show(i))));
   return el("table.measures", {},
-    el("tr", {}, el("th", {}), directions.map((d) => el("th", { title: d }, `→ ${d.length > 12 ? `${d.slice(0, 11)}…` : d}`))),
+    el("tr", {}, el("th", {}), directions.map((d) => el("th", { title: d }, `→ ${d.length > 9 ? `${d.slice(0, 8)}…` : d}`))),
     row("Headway", (i) => short(i.headway_mean_s), "mean, min:s"),
     row("Planned", (i) => short(i.scheduled_headway_s), "min:s"),
-    row("Regularity (CV)", (i) => fixed(i.headway_cv, 2), "standard deviation of headways over their mean; 0 is even, 1 is random"),
+    row("Headway CV", (i) => fixed(i.headway_cv, 2), "standard deviation of headways over their mean; 0 is even, 1 is random"),
     row("Excess wait", (i) => duration(i.excess_wait_s), "mean wait beyond the planned one"),
     row("Bunched", (i) => percent(i.share_bunched)),
     row("Gaps", (i) => percent(i.share_gapped)),
-    row("From", (i) => `${i.n_headways} headways`, "how much these figures rest on"));
+    row("Headways seen", (i) => i.n_headways, "headways these figures rest on"));
 }
 
 /** The corridor as a ladder: stops as rungs, one rail per direction, buses where they are. */
@@ -88,7 +88,8 @@ function ladder(routeId, network, live, change) {
     const out = i === 0 ? -1 : 1;
     // The second direction is driven upward: a bus that turns at the end stays at the end.
     const y = (dist) => top + height * (i === 0 ? dist / pattern.length_m : 1 - dist / pattern.length_m);
-    svg.append(el("text", { x, y: i === 0 ? 10 : height + top + 14, "text-anchor": "middle" }, `${i === 0 ? "↓" : "↑"} ${(pattern.headsign || "").slice(0, 22)}`));
+    const end = i === 0 ? { x: 4, y: 10 } : { x: width - 4, y: height + top + 14, "text-anchor": "end" };
+    svg.append(el("text", end, `${i === 0 ? "↓" : "↑"} ${(pattern.headsign || "").slice(0, 40)}`));
     svg.append(el("line.rail", { x1: x, x2: x, y1: top, y2: top + height, stroke: color }));
     const every = Math.max(1, Math.ceil(pattern.stop_ids.length / 26));
     pattern.stop_ids.forEach((id, k) => {
@@ -98,10 +99,12 @@ function ladder(routeId, network, live, change) {
         svg.append(el("text", { x: width / 2, y: at + 3, "text-anchor": "middle" }, (network.stops.get(id)?.name ?? "").slice(0, 20)));
       }
     });
+    const labels = [];
     for (const [id, v] of live.known.vehicle) {
       if (v.route_id !== routeId || v.direction_id !== direction || v.dist_m === null) continue;
-      const own = network.patterns.get(v.pattern_id);
-      const at = y(own && own !== pattern ? (v.dist_m / own.length_m) * pattern.length_m : v.dist_m);
+      const at = y(distOn(pattern, v, network));
+      const room = labels.every((other) => Math.abs(other - at) > 10);
+      if (room) labels.push(at);
       const band = BANDS[bandOf(v)].color;
       const choose = () => change({ vehicle: id, stop: null });
       svg.append(el("g.bus", {
@@ -113,8 +116,19 @@ function ladder(routeId, network, live, change) {
         onkeydown: (event) => (event.key === "Enter" || event.key === " ") && (event.preventDefault(), choose()),
       },
       el("circle", { cx: x, cy: at, r: 6.5, fill: v.stale ? "#0f161e" : band, stroke: v.stale ? band : "#0f161e", "stroke-width": 2 }),
-      el("text", { x: x + out * 11, y: at + 3.5, "text-anchor": out < 0 ? "end" : "start" }, short(v.headway_s))));
+      el("text", { x: x + out * 11, y: at + 3.5, "text-anchor": out < 0 ? "end" : "start" }, room ? short(v.headway_s) : "")));
     }
   });
   return svg;
+}
+
+/** Where a bus is along the ladder's pattern; one of another variant is placed by its next stop. */
+function distOn(pattern, vehicle, network) {
+  const own = network.patterns.get(vehicle.pattern_id);
+  if (!own || own === pattern) return Math.min(vehicle.dist_m, pattern.length_m);
+  const here = pattern.stop_ids.indexOf(vehicle.stop_id);
+  const there = own.stop_ids.indexOf(vehicle.stop_id);
+  if (here < 0 || there < 0) return (vehicle.dist_m / own.length_m) * pattern.length_m;
+  const dist = pattern.stop_dist_m[here] - (own.stop_dist_m[there] - vehicle.dist_m);
+  return Math.min(Math.max(dist, 0), pattern.length_m);
 }

@@ -49,13 +49,13 @@ export function vehiclePanel(id, vehicle, { network, live, change, close }) {
 }
 
 function gauge(vehicle, band) {
-  if (vehicle.headway_s === null) return el("p.quiet", { style: "padding:0" }, "No bus ahead is known yet.");
+  if (vehicle.headway_s === null) return el("p.quiet.flush", {}, "No bus ahead is known yet.");
   const planned = vehicle.scheduled_headway_s;
   const ratio = vehicle.headway_ratio ?? (planned ? vehicle.headway_s / planned : null);
   const stops = ["bunched", "close", "even", "even", "wide", "gap"].map((name) => BANDS[name].color).join(", ");
   return el("div.gauge", {},
     el("div.headline", {}, duration(vehicle.headway_s), el("small", {}, ` behind · ${BANDS[band].label}`)),
-    ratio === null ? null : el("div.gauge-track", { "--stops": stops, style: "margin-top:10px", role: "img", "aria-label": `${percent(ratio)} of the planned headway` },
+    ratio === null ? null : el("div.gauge-track", { "--stops": stops, role: "img", "aria-label": `${percent(ratio)} of the planned headway` },
       el("span.gauge-pin", { style: `left:${Math.min(Math.max(ratio / 2, 0), 1) * 100}%` })),
     el("div.gauge-words", {}, el("span", {}, "on top of it"), el("span", {}, planned ? `planned ${duration(planned)}` : "no plan"), el("span", {}, "twice")));
 }

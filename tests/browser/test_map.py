@@ -1,0 +1,244 @@
+"""The map in a real browser, against the real service with a view that the test fills."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from api.app import create_app, server
+from api.view import View
+from streams import messages
+from streams.settings import Settings
+from tests.api import factory
+from tests.browser.chromium import ARGS, chromium_env, chromium_path
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+PATIENCE_S = 60.0  # software rendering on a loaded machine
+
+
+@dataclass
+class Room:
+    """A page, the view behind it, and what the browser complained about."""
+
+    url: str
+    page: Page
+    view: View
+    started: float
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def tell(self, topic: str, value: bytes) -> None:
+        now = time.time()
+        self.view.apply(topic, value, now)
+        self.view.publish(now)
+
+    def bus(self, vehicle_id: str, **more: object) -> dict[str, object]:
+        return factory.bus(vehicle_id, time.time(), **more)
+
+    async def open(self, hash: str = "") -> None:
+        """Load the page and wait until buses stand on the map."""
+        await self.page.goto("about:blank")
+        await self.page.goto(f"{self.url}/{hash}")
+        await self.until("globalThis.koridor?.buses.fleet.size > 0 && koridor.map.areTilesLoaded()")
+
+    async def until(self, condition: str) -> None:
+        """Wait, frame by frame, until a JavaScript condition holds in the page."""
+        wait = f"new Promise((done) => {{ const look = () => ({condition}) ? done() : setTimeout(look, 30); look(); }})"
+        await asyncio.wait_for(self.page.evaluate(wait), PATIENCE_S)
+
+    async def click_at(self, what: str) -> None:
+        """Click on the canvas where `what` (JavaScript giving lon, lat) lies."""
+        point = await self.page.evaluate(f"(() => {{ const p = koridor.map.project({what}); return [p.x, p.y]; }})()")
+        box = await self.page.locator("#map").bounding_box()
+        assert box is not None
+        await self.page.mouse.click(box["x"] + point[0], box["y"] + point[1])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        found = await playwright.chromium.launch(executable_path=chromium_path(), args=ARGS, env=chromium_env())
+        yield found
+        await found.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def room(browser: Browser) -> AsyncIterator[Room]:
+    started = time.time()
+    view = factory.filled(now=started)
+    service = create_app(Settings(), view)
+    uvicorn = server(service, "127.0.0.1", 0)
+    serving = asyncio.create_task(uvicorn.serve())
+    while not uvicorn.started:
+        await asyncio.sleep(0.01)
+    url = f"http://127.0.0.1:{uvicorn.servers[0].sockets[0].getsockname()[1]}"
+    context = await browser.new_context(viewport={"width": 1000, "height": 620})
+    page = await context.new_page()
+    page.set_default_timeout(PATIENCE_S * 1000)
+    expect.set_options(timeout=PATIENCE_S * 1000)
+    found = Room(url, page, view, started)
+    page.on("console", lambda m: found.complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: found.complaints.append(str(error)))
+    page.on("request", lambda request: found.requests.append(request.url))
+    try:
+        yield found
+    finally:
+        await context.close()
+        service.hub.close()
+        uvicorn.should_exit = True
+        await serving
+
+
+def ours(complaints: list[str]) -> list[str]:
+    # Software rendering makes Chromium complain about itself.
+    return [c for c in complaints if "GL Driver Message" not in c and "WebGL" not in c and "SwiftShader" not in c]
+
+
+async def test_it_loads_without_a_complaint_and_asks_nobody_else(room):
+    await room.open()
+    await expect(room.page.locator("#status-text")).to_contain_text("Live · data")
+    await expect(room.page.locator("#n-vehicles")).to_have_text("4")
+    await expect(room.page.locator("#n-bunched")).to_have_text("1")
+    await expect(room.page.locator("#veil")).to_be_hidden()
+    await expect(room.page.locator("[data-route]")).to_have_count(2)
+    await expect(room.page.locator("[data-alert]")).to_contain_text("Buses bunched on 1")
+    drawn = "koridor.map.queryRenderedFeatures({layers: ['routes']}).length"
+    await room.until(f"{drawn} > 0")
+    await room.until("koridor.map.queryRenderedFeatures({layers: ['cells']}).length > 0")
+    outside = [u for u in room.requests if not u.startswith((room.url, "data:", "blob:", "about:"))]
+    assert outside == []
+    assert any("maplibre-gl-worker" in u for u in room.requests)
+    assert ours(room.complaints) == []
+
+
+async def test_a_bus_glides_to_its_newest_ping_and_not_beyond(room):
+    await room.open()
+    await room.until("koridor.buses.fleet.get('B1').shownDist === 1200")
+    room.tell("positions", factory.positions(room.bus("B1", dist_m=1500.0)))
+    await room.until("koridor.buses.fleet.get('B1').shownDist > 1200")
+    await room.until("koridor.buses.fleet.get('B1').shownDist === 1500")
+    lit = """(() => {
+      const {canvas, fleet, ratio} = koridor.buses, b = fleet.get('B1');
+      const [r, g, bl, a] = canvas.getContext('2d').getImageData(b.sx * ratio, b.sy * ratio, 1, 1).data;
+      return `${r},${g},${bl},${a}`;
+    })()"""
+    assert await room.page.evaluate(lit) == "70,195,123,255"  # green: its headway is even
+    room.tell("positions", factory.positions(room.bus("B7", dist_m=50.0)))
+    await room.until("koridor.buses.fleet.has('B7')")
+
+
+async def test_a_bus_without_pings_is_marked_stale_and_then_gone(room):
+    await room.open()
+    assert await room.page.evaluate("koridor.buses.fleet.get('B3').vehicle.stale") is True
+    assert await room.page.evaluate("koridor.buses.fleet.get('B1').vehicle.stale") is False
+    await expect(room.page.locator("#n-stale")).to_have_text("1")
+    await room.page.locator('[data-route="1"]').click()
+    await room.page.locator('[data-bus="B3"]').click()
+    await expect(room.page.locator("#detail")).to_contain_text("stale")
+    room.view.publish(room.started + 540.0)  # B3's ping is 90 s older than the others'
+    await room.until("!koridor.buses.fleet.has('B3') && koridor.buses.fleet.has('B1')")
+    await expect(room.page.locator("#detail")).to_contain_text("No ping of this bus")
+
+
+async def test_a_click_on_a_stop_shows_when_the_next_bus_comes(room):
+    await room.open(f"#map=15.00/{factory.LAT + 3 * factory.STEP_DEG}/{factory.LON}")
+    await room.until("koridor.map.queryRenderedFeatures({layers: ['stops']}).length > 0")
+    await room.click_at(f"[{factory.LON}, {factory.LAT + 3 * factory.STEP_DEG}]")
+    detail = room.page.locator("#detail")
+    await expect(detail.locator("h3")).to_have_text("Dukuh")
+    await expect(detail.locator(".arrivals tr")).to_have_count(1)
+    await expect(detail.locator(".minutes b")).to_have_text("5")
+    await expect(detail.locator(".minutes small")).to_have_text("4–7 min")
+    await expect(detail).to_contain_text("Eboni")
+    assert "stop=D" in room.page.url
+    row = factory.arrival("B2", "D", 4, 9.0, made_at=time.time(), arrival_p50=time.time() + 540.0)
+    room.tell("arrivals", factory.record(messages.ARRIVAL, row))
+    await expect(detail.locator(".arrivals tr")).to_have_count(2)  # asked for again by itself
+    await room.page.keyboard.press("Escape")
+    await expect(detail).to_be_hidden()
+    assert "stop=" not in room.page.url
+
+
+async def test_a_click_on_a_bus_shows_its_headway_and_leads_to_the_bus_ahead(room):
+    await room.open(f"#map=14.50/{factory.LAT + 0.009}/{factory.LON}")
+    await room.until("koridor.buses.fleet.get('B2').seen")
+    box = await room.page.locator("#map").bounding_box()
+    place = "(() => { const b = koridor.buses.fleet.get('B2'); return [b.sx, b.sy]; })()"
+    x, y = await room.page.evaluate(place)
+    await room.page.mouse.click(box["x"] + x, box["y"] + y)
+    detail = room.page.locator("#detail")
+    await expect(detail.locator("h3")).to_have_text("B2")
+    await expect(detail.locator(".headline")).to_contain_text("45 s behind · bunched")
+    await expect(detail).to_contain_text("planned 5 min 00 s")
+    await detail.get_by_role("button", name="B1").click()
+    await expect(detail.locator("h3")).to_have_text("B1")
+    assert "vehicle=B1" in room.page.url
+
+
+async def test_what_is_looked_at_stands_in_the_address_and_comes_back(room):
+    await room.open()
+    await room.page.locator('[data-route="2"]').click()
+    await expect(room.page.locator("#route-detail h3")).to_have_text("Waru - Jati")
+    await room.page.locator('[data-layer="congestion"]').click()
+    await room.until("!koridor.map.isMoving()")
+    await room.page.evaluate("koridor.map.jumpTo({center: [106.815, -6.195], zoom: 13.25})")
+    await room.until("location.hash.includes('map=13.25/-6.195')")
+    address = room.page.url
+    assert "route=2" in address
+    assert "layers=routes,stops,buses" in address
+    await room.open("#" + address.partition("#")[2])
+    await expect(room.page.locator('[data-route="2"]')).to_have_attribute("aria-current", "true")
+    await expect(room.page.locator('[data-layer="congestion"]')).to_have_attribute("aria-pressed", "false")
+    zoom, lat, lon = await room.page.evaluate(
+        "[koridor.map.getZoom(), koridor.map.getCenter().lat, koridor.map.getCenter().lng]"
+    )
+    assert (round(zoom, 2), round(lat, 4), round(lon, 4)) == (13.25, -6.195, 106.815)
+    visibility = await room.page.evaluate("koridor.map.getLayoutProperty('cells', 'visibility')")
+    assert visibility == "none"
+    assert room.page.url == address
+
+
+async def test_everything_can_be_reached_by_keyboard(room):
+    await room.open()
+    await room.page.keyboard.press("/")
+    await room.page.keyboard.type("dukuh")
+    await expect(room.page.locator("[data-stop]")).to_have_count(1)
+    await room.page.locator("[data-stop]").focus()
+    await room.page.keyboard.press("Enter")
+    await expect(room.page.locator("#detail h3")).to_have_text("Dukuh")
+    await room.page.keyboard.press("Escape")
+    await room.page.keyboard.press("/")
+    await room.page.keyboard.press("Escape")
+    await expect(room.page.locator("#stop-hits")).to_be_hidden()
+    await room.page.locator("[data-alert]").focus()
+    await room.page.keyboard.press("Enter")
+    await expect(room.page.locator("#detail h3")).to_have_text("B2")
+    await room.page.locator('[data-route="1"]').focus()
+    await room.page.keyboard.press("Enter")
+    await expect(room.page.locator("#route-detail .ladder [data-bus]")).to_have_count(3)
+
+
+async def test_a_service_that_goes_away_shows(room):
+    await room.open()
+    await expect(room.page.locator("#status")).to_have_attribute("data-state", "live")
+    await room.page.context.set_offline(True)
+    await room.page.evaluate("koridor.live.connect()")
+    await expect(room.page.locator("#status")).to_have_attribute("data-state", "lost")
+    await expect(room.page.locator("#status-text")).to_contain_text("No connection · data")
+    await room.page.context.set_offline(False)
+    await room.page.evaluate("koridor.live.connect()")
+    await expect(room.page.locator("#status")).to_have_attribute("data-state", "live")
+
+
+async def test_until_the_view_is_whole_the_page_says_what_it_waits_for(room):
+    room.view.loading("reading back arrivals")
+    room.view.publish(time.time() + 1)
+    await room.page.goto(room.url)
+    await expect(room.page.locator("#veil-text")).to_contain_text("reading back arrivals")
+    room.view.loading(None)
+    room.view.publish(time.time() + 2)
+    await expect(room.page.locator("#veil")).to_be_hidden()
