@@ -15,6 +15,7 @@ import hashlib
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
@@ -151,6 +152,12 @@ class PartitionRunner:
             finally:
                 self._drop()
                 self._metrics.forget(self.partition)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What the stage's state has counted, rejects by reason among it; empty where it counts nothing."""
+        counted = getattr(self._state, "counts", None)
+        return counted if isinstance(counted, dict) else {}
 
     def observe(self, end: int | None, now: float) -> None:
         """Set the gauges: `end` is the next offset to be written to the partition, `now` POSIX seconds."""
@@ -345,12 +352,8 @@ class PartitionRunner:
             self.next_offset = begin
 
     def _state_of(self, snapshot: Snapshot) -> Any:
-        """The state of a snapshot, None where this version or network cannot go on with it."""
-        other = snapshot.version != self.stage.version or snapshot.network != self.network
+        """The state of a snapshot, None where this version of the stage cannot go on with it."""
         try:
-            if other:
-                carry_over = getattr(self.stage, "carry_over", None)
-                return None if carry_over is None else carry_over(snapshot.state, self.partition)
             return self.stage.load(snapshot.state, self.partition)
         except Exception as error:  # whatever is wrong with old bytes, it must not stop a deployment
             log.warning("%s: the snapshot cannot be used (%r)", self._name, error)
@@ -473,11 +476,15 @@ class StageRunners:
     def observe(self, end_of: Callable[[int], int | None]) -> None:
         """Set the gauges of every partition."""
         now = time.time()
+        counted: Counter[str] = Counter()
         for partition, runner in self._runners.items():
+            counted.update(runner.counts)
             end: int | None = None
             with contextlib.suppress(Exception):  # between two assignments the consumer knows no end
                 end = end_of(partition)
             runner.observe(end, now)
+        for kind, count in counted.items():
+            self._metrics.counted.labels(kind).set(count)
 
 
 def by_partition(events: Sequence[Any]) -> dict[int, list[Record]]:

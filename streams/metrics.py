@@ -28,7 +28,7 @@ class StageMetrics:
         self.records_in = counter("records_in", "Records taken from the input topic", "partition")
         self.records_out = counter("records_out", "Records sent, by topic", "topic")
         self.bytes_out = counter("bytes_out", "Bytes sent before compression, by topic", "topic")
-        self.rows = counter("rows", "Rows by what became of them, as the stage counts them", "kind")
+        self.counted = gauge("counted", "What the stage has counted in its partitions, rejects by reason", "kind")
         self.failures = counter("step_failures", "Steps that raised")
         self.engine_errors = counter("engine_errors", "Records given up after repeated failures")
         self.restores = counter("restores", "States restored from a snapshot or warmed up")

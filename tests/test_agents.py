@@ -222,33 +222,34 @@ async def test_a_producer_that_fails_costs_a_repeat_and_nothing_else(monkeypatch
     assert set(wires.positions()) == set(sums(wires).values())
 
 
-async def test_a_snapshot_of_another_network_warms_up_and_says_nothing_twice():
+async def test_a_snapshot_the_stage_cannot_use_warms_up_and_says_nothing_twice():
+    class Newer(Summing):
+        version = 2
+
+        def load(self, data: bytes, partition: int) -> dict[str, Any]:
+            raise ValueError("a state of version 1")
+
     wires = FakeWires([1] * 40)
-    r = runner(Summing(), wires, network="old")
+    r = runner(Summing(), wires)
     await r.advance(wires.log[:30])
     await r.close()
     assert len(wires.positions()) == 30
     warm = Worker(snapshot_every_s=1e9, warm_up_s=10.0, batch_records=5)
-    r = runner(Summing(), wires, warm, network="new")
+    r = runner(Newer(), wires, warm, network="new")
     await r.advance(wires.log[30:35])
     # Ten seconds before record 29 is record 19: the new state has seen 19 to 34, and says 30 to 34.
     assert wires.positions()[30:] == [12, 13, 14, 15, 16]
     await r.close()
     assert wires.snapshot is not None
-    assert (wires.snapshot.network, wires.snapshot.quiet_until) == ("new", 30)
+    assert (wires.snapshot.version, wires.snapshot.network, wires.snapshot.quiet_until) == (2, "new", 30)
 
 
-async def test_a_stage_may_carry_its_state_over_to_another_network():
-    class Carrying(Summing):
-        def carry_over(self, data: bytes, partition: int) -> dict[str, Any]:
-            return self.load(data, partition)
-
+async def test_a_state_carried_over_to_another_network_goes_on():
     wires = FakeWires([1] * 40)
-    r = runner(Carrying(), wires, network="old")
+    r = runner(Summing(), wires, network="old")
     await r.advance(wires.log[:30])
     await r.close()
-    r = runner(Carrying(), wires, network="new")
-    await r.advance(wires.log[30:31])
+    await runner(Summing(), wires, network="new").advance(wires.log[30:31])
     assert wires.positions()[-1] == 31
 
 

@@ -43,7 +43,10 @@ class Stage(Protocol):
         """The state's bytes."""
 
     def load(self, data: bytes, partition: int) -> Any:
-        """The state of `dump`'s bytes; ValueError when they are of another version."""
+        """The state of `dump`'s bytes; of another network, what can be carried over by ids.
+
+        ValueError when it cannot go on with them: then the state is warmed up from the log.
+        """
 
     def warm_up(self) -> None:
         """Compile every kernel, so that nothing is compiled once the group is joined."""

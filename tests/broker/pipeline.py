@@ -87,7 +87,10 @@ class Pipeline:
 
     def start_worker(self, **variables: str) -> WorkerProcess:
         """A worker with the counting stage."""
-        argv = [str(Path(__file__).with_name("worker.py")), str(self.orders)]
+        return self.start([str(Path(__file__).with_name("worker.py")), str(self.orders)], **variables)
+
+    def start(self, argv: list[str], **variables: str) -> WorkerProcess:
+        """A worker of this command line."""
         worker = WorkerProcess(argv, self.settings, self.folder / f"worker-{len(self.workers)}.log", **variables)
         self.workers.append(worker)
         return worker
