@@ -394,9 +394,10 @@ class Arrivals:
         """POSIX zero of each run's service day and the first row of its planned times; NaN and -1 without a plan."""
         network, runs = self.network, city.runs
         trip, day = runs.trip[run], runs.day[run]
-        for new in set(np.unique(day).tolist()) - self._days.keys():
+        days, of = np.unique(day, return_inverse=True)
+        for new in set(days.tolist()) - self._days.keys():
             self._days[new] = day_start(date.fromordinal(new), self._zone)
-        start = np.array([self._days[d] for d in day.tolist()], dtype=np.float64)
+        start = np.array([self._days[d] for d in days.tolist()], dtype=np.float64)[of]
         good = (trip >= 0) & (day > 0)
         good[good] &= ~network.trip_is_frequency[trip[good]] & (network.trip_pattern_ix[trip[good]] == pattern[good])
         row = np.full(len(run), -1, dtype=np.int64)
@@ -433,13 +434,13 @@ class Arrivals:
         if falls_due(at, self._every_s, 60.0):
             lost = residuals.remember(state.residuals, city.runs, at, a.run[row_vehicle], pos, a.base, a.klass)
             city.count("estimates_not_sampled", lost)
-        rows = np.flatnonzero(say & ~np.isnan(a.p50))
+        rows = np.flatnonzero(say)
         of = row_vehicle[rows]
         new = self._columns(
             city, at, a.vehicle[of], a.run[of], a.pattern[of], pos[rows], a.p10[rows], a.p50[rows], a.p90[rows],
             a.told[rows],
         )  # fmt: skip
-        return messages.concat(messages.ARRIVAL, [gone, new])
+        return messages.concat(messages.ARRIVAL, [gone, new]) if len(gone_vehicle) else new
 
     def _withdraw(self, state: ArrivalsState, keep_from: Array, keep_to: Array) -> tuple[Array, Array]:
         vehicle, pos = np.empty(4096, np.int64), np.empty(4096, np.int64)
@@ -453,12 +454,9 @@ class Arrivals:
     def _choose(self, state: ArrivalsState, at: float, a: "Ahead") -> Array:
         say = np.zeros(len(a.p50), dtype=np.bool_)
         epoch = 0.0 if math.isnan(state.epoch) else state.epoch
-        deciseconds = [
-            np.rint((np.nan_to_num(values, nan=epoch) - epoch) * 10.0).astype(np.int64) for values in (a.p50, a.told)
-        ]
         kernel.choose(
-            round((at - epoch) * 10.0), a.vehicle, a.next_pos, a.row_start, *deciseconds, ~np.isnan(a.p50),
-            state.said["said_p50"], state.said["said_told"], state.said["said_at"], say,
+            at, epoch, a.vehicle, a.next_pos, a.row_start, a.p50, a.told, state.said["said_p50"],
+            state.said["said_told"], state.said["said_at"], say,
         )  # fmt: skip
         return say
 

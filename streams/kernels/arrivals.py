@@ -202,7 +202,9 @@ def estimate(
             else:
                 link = pstop_link[first + i - 1]
                 length = pstop_dist_m[first + i] - pstop_dist_m[first + i - 1]
-                jam = jam_s[link] * np.exp(-max(a - now, 0.0) / JAM_RELAX_S)
+                jam = jam_s[link]
+                if jam > 0.0:
+                    jam *= np.exp(-max(a - now, 0.0) / JAM_RELAX_S)
                 running = expected_s[link] + jam
                 if k == 0 and not waiting:
                     gone = dist_m[v] - pstop_dist_m[first + i - 1] + MARGIN_M
@@ -346,44 +348,47 @@ def withdraw(said_p50, keep_from, keep_to, out_vehicle, out_pos):
 
 
 @kernel
-def choose(now, vehicle, next_pos, row_start, p50, told, held, said_p50, said_told, said_at, say):
+def choose(now, epoch, vehicle, next_pos, row_start, p50, told, said_p50, said_told, said_at, say):
     """Which of the estimates are to be stated now, and remember them.
 
-    now       deciseconds since an epoch of the caller's (i8), as all times here
+    now, epoch  POSIX seconds; the memory counts deciseconds from `epoch`
     vehicle, next_pos, row_start  as in `estimate`; `vehicle` is the row of the memory
-    p50, told (rows,) i8 deciseconds
-    held      (rows,) bool; of one vehicle the rows that are not held come last, and are not stated
+    p50, told  (rows,) f8 POSIX seconds; NaN, the last rows of a vehicle: not held, and not stated
     said_p50, said_told, said_at  (v, stops) i4 the memory, changed in place
-    say       (rows,) bool, filled
+    say        (rows,) bool, filled
 
     One is stated when nothing was, when its median moved by more than max(15 s, 5 % of the time to go), every 30 s,
     and when an older statement kept beside a new one would no longer rise from stop to stop.
     """
-    rise = int(RISE_S * 10)
+    rise = 10.0 * RISE_S
+    here = np.rint((now - epoch) * 10.0)
     for r in range(len(vehicle)):
         v, pos = vehicle[r], next_pos[r]
         start, end = row_start[r], row_start[r + 1]
-        while end > start and not held[end - 1]:
+        while end > start and np.isnan(p50[end - 1]):
             end -= 1
-        before = now
+            say[end] = False
+        before = here
         for row in range(start, end):
             at = pos + row - start
             old = said_p50[v, at]
+            new = np.rint((p50[row] - epoch) * 10.0)
             say[row] = (
                 old == NOTHING
-                or abs(p50[row] - old) > max(10.0 * MOVED_S, MOVED_SHARE * (p50[row] - now))
-                or now - said_at[v, at] >= 10.0 * REPEAT_S
+                or abs(new - old) > max(10.0 * MOVED_S, MOVED_SHARE * (new - here))
+                or here - said_at[v, at] >= 10.0 * REPEAT_S
                 or said_told[v, at] < before + rise
             )
-            before = told[row] if say[row] else said_told[v, at]
+            before = np.rint((told[row] - epoch) * 10.0) if say[row] else float(said_told[v, at])
         for back in range(end - start):
             row = end - 1 - back
             at = pos + row - start
             if not say[row] and back > 0 and said_told[v, at] > before - rise:
                 say[row] = True
-            before = told[row] if say[row] else said_told[v, at]
+            before = np.rint((told[row] - epoch) * 10.0) if say[row] else float(said_told[v, at])
             if say[row]:
-                said_p50[v, at], said_told[v, at], said_at[v, at] = p50[row], told[row], now
+                said_p50[v, at] = np.rint((p50[row] - epoch) * 10.0)
+                said_told[v, at], said_at[v, at] = before, here
 
 
 @kernel

@@ -370,13 +370,13 @@ class Memory:
         self.p50, self.told, self.at = (np.full((vehicles, stops), kernel.NOTHING, np.int32) for _ in range(3))
 
     def choose(self, now, estimates, next_pos=0, vehicle=0):
-        """`estimates`: seconds from the epoch [(p50, told)]; -> positions stated."""
+        """`estimates`: seconds from the epoch [(p50, told)], the epoch is NOW; -> positions stated."""
         n = len(estimates)
         say = np.zeros(n, np.bool_)
-        p50, told = (np.array([round(e[j] * 10) for e in estimates], np.int64) for j in (0, 1))
+        p50, told = (np.array([NOW + e[j] for e in estimates], float) for j in (0, 1))
         kernel.choose(
-            round(now * 10), np.array([vehicle]), np.array([next_pos]), np.array([0, n]), p50, told,
-            np.ones(n, np.bool_), self.p50, self.told, self.at, say,
+            NOW + now, NOW, np.array([vehicle]), np.array([next_pos]), np.array([0, n]), p50, told, self.p50,
+            self.told, self.at, say,
         )  # fmt: skip
         return (np.flatnonzero(say) + next_pos).tolist()
 
@@ -417,6 +417,12 @@ def test_what_stands_stated_rises_from_stop_to_stop(rounds):
         stands = memory.told[0]
         assert (np.diff(stands) >= 10 - 1).all()  # a decisecond may go in rounding
         assert stands[0] >= now * 10 + 10 - 1
+
+
+def test_what_is_not_held_is_not_stated():
+    memory = Memory()
+    assert memory.choose(0, [(100, 90), (NAN, NAN)]) == [0]
+    assert memory.choose(5, [(100, 90), (300, 260)]) == [1]
 
 
 def test_withdrawn_once():
