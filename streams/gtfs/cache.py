@@ -87,6 +87,7 @@ def write(file: Path, network: Network) -> Network:
             for array in data:
                 stream.write(array.data)
                 stream.write(b"\0" * (-array.nbytes % _ALIGN))
+        os.chmod(temporary, 0o644)  # a temporary file is its owner's alone; workers may run as others
         os.replace(temporary, file)
     except BaseException as failed:
         with contextlib.suppress(OSError):
