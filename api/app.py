@@ -160,7 +160,8 @@ def command(host: str | None, port: int | None) -> None:
         raise click.ClickException(str(error)) from None
     host = host or settings.api.host
     running = server(service, host, settings.api.port if port is None else port)
-    asyncio.run(_serve(running, host))
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it has stopped in good order
+        asyncio.run(_serve(running, host))
 
 
 async def _serve(running: Server, host: str) -> None:
