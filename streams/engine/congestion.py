@@ -224,6 +224,7 @@ class Congestion:
         self._learn(state, none, nothing, nothing, nothing)
         pace.observe(none, nothing, nothing, nothing, state.usual, state.deviation, state.variance, state.seen_at)
         cells.window_sums(none, none, nothing, nothing, 1)
+        cells.by_cell(none, 1)
         cells.levels(nothing, nothing)
         state.now = pace.pace_now(0.0, self.usual_pace(state, 0.0), state.deviation, state.seen_at)
         jam_seconds(self.links, state)
@@ -266,14 +267,10 @@ class Congestion:
         rows = {name: values[done] for name, values in rows.items()}
         out = []
         for window in np.unique(rows["window"]):
-            inside = np.flatnonzero(rows["window"] == window)
-            rank = self._rank(city, rows["vehicle"][inside])
-            order = inside[np.lexsort((rank, rows["entered_at"][inside], rows["cell"][inside]))]
-            out.append(self._rows(state, float(window), {n: v[order] for n, v in rows.items()}, final=True))
-            order = inside[np.lexsort((rows["cell"][inside], rank, rows["entered_at"][inside]))]
-            self._learn(
-                state, rows["cell"][order], rows["entered_at"][order], rows["metres"][order], rows["seconds"][order]
-            )
+            inside = self._in_time(city, rows, np.flatnonzero(rows["window"] == window))
+            cell, entered_at = rows["cell"][inside], rows["entered_at"][inside]
+            out.append(self._rows(state, float(window), rows, inside, final=True))
+            self._learn(state, cell, entered_at, rows["metres"][inside], rows["seconds"][inside])
         state.next_window = ends
         return out
 
@@ -295,9 +292,7 @@ class Congestion:
         for window in np.unique(rows["window"]):
             inside = np.flatnonzero((rows["window"] == window) & told[rows["cell"]])
             if len(inside):
-                rank = self._rank(city, rows["vehicle"][inside])
-                order = inside[np.lexsort((rank, rows["entered_at"][inside], rows["cell"][inside]))]
-                out.append(self._rows(state, float(window), {n: v[order] for n, v in rows.items()}, final=False))
+                out.append(self._rows(state, float(window), rows, self._in_time(city, rows, inside), final=False))
                 newest[rows["cell"][inside]] = True
         if restate:
             alone = np.flatnonzero(current & ~newest)
@@ -308,12 +303,14 @@ class Congestion:
         state.live[:] = False
         return out
 
-    def _rows(self, state: CongestionState, window: float, rows: Rows, final: bool) -> Columns:
-        """The rows of one window whose traversals are in order of (cell, entered_at, vehicle)."""
-        _, vehicle = np.unique(rows["vehicle"], return_inverse=True)
+    def _rows(self, state: CongestionState, window: float, rows: Rows, chosen: Array, final: bool) -> Columns:
+        """What the chosen traversals, in order of time, add up to in their window."""
+        chosen = chosen[cells.by_cell(rows["cell"][chosen], len(self.lane))]
+        _, vehicle = np.unique(rows["vehicle"][chosen], return_inverse=True)
         cell, metres, seconds, samples, vehicles = cells.window_sums(
-            rows["cell"], vehicle.astype(np.int64), rows["metres"], rows["seconds"], int(vehicle.max(initial=0)) + 1
-        )
+            rows["cell"][chosen], vehicle.astype(np.int64), rows["metres"][chosen], rows["seconds"][chosen],
+            int(vehicle.max(initial=0)) + 1,
+        )  # fmt: skip
         return self._columns(state, window, cell, metres / seconds, vehicles, samples, final)
 
     def _columns(
@@ -335,6 +332,12 @@ class Congestion:
             "n_samples": samples,
             "final": np.full(n, final),
         }
+
+    def _in_time(self, city: CityState, rows: Rows, chosen: Array) -> Array:
+        """The chosen traversals in order of event time; ties by vehicle id and cell."""
+        rank = self._rank(city, rows["vehicle"][chosen])
+        order: Array = chosen[np.lexsort((rows["cell"][chosen], rank, rows["entered_at"][chosen]))]
+        return order
 
     def _waiting(self, state: CongestionState) -> Rows:
         if not state.waiting:

@@ -110,8 +110,8 @@ def learn(
     free     (n_cells,) f8 s/m, pace when the road is free, changed in place
     free_n   (n_cells,) i8 traversals it has seen, changed in place
 
-    Free flow is a running quantile (Robbins & Monro 1951, on the logarithm of pace, with a step that falls to 2 % and
-    never overshoots half the way to what was seen); it starts at the timetable's pace and leaves it by degrees.
+    Free flow is a running quantile (Robbins & Monro 1951, with relative steps that fall to 2 % and never go farther
+    than half the way to what was seen); it starts at the timetable's pace and leaves it by degrees.
     """
     for i in range(len(cell_ix)):
         if not metres[i] >= MIN_METRES:
@@ -136,9 +136,9 @@ def learn(
             hour_s[lane[c], h] *= 0.5
             hour_expected_s[lane[c], h] *= 0.5
         step = max(0.02, 0.4 / (1.0 + free_n[c] / 10.0))
-        off = np.log(pace / free[c])
+        off = pace / free[c] - 1.0
         if off > 0.0:
-            free[c] *= np.exp(min(step * FREE_QUANTILE, 0.5 * off))
+            free[c] *= 1.0 + min(step * FREE_QUANTILE, 0.5 * off)
         else:
-            free[c] *= np.exp(max(-step * (1.0 - FREE_QUANTILE), 0.5 * off))
+            free[c] *= 1.0 + max(-step * (1.0 - FREE_QUANTILE), 0.5 * off)
         free_n[c] += 1

@@ -32,6 +32,12 @@ def test_sums_are_those_of_adding_up_row_by_row(rows):
         assert row == pytest.approx(want[c], rel=1e-12)
 
 
+@given(st.lists(st.integers(0, 5), max_size=40))
+def test_by_cell_is_a_stable_sort(cell):
+    got = cells.by_cell(np.array(cell, np.int64), 6)
+    assert got.tolist() == sorted(range(len(cell)), key=lambda i: cell[i])
+
+
 def test_a_window_worked_by_hand():
     # two buses through cell 3 (one of them twice), one through cell 7 at 2 m/s
     rows = [(3, 0, 100.0, 10.0), (3, 1, 100.0, 40.0), (3, 0, 100.0, 50.0), (7, 1, 60.0, 30.0)]
