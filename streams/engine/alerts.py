@@ -49,6 +49,16 @@ class View(NamedTuple):
     alerts: "Alerts"
     state: "State"
     at: float  # record time
+    current_s: Array  # headway of each vehicle, as far as the headways know it
+
+    def watched(self, kind: str) -> Array:
+        """Whether a vehicle (row of the fleet) is the subject of an episode of this kind (bool)."""
+        out = np.zeros(len(self.city.fleet) + 1, dtype=np.bool_)
+        for e in self.state.episodes.values():
+            if e.kind == kind:
+                for name in e.subject:
+                    out[self.city.fleet.names.find(name)] = True
+        return out[:-1]
 
 
 class Rule(NamedTuple):
@@ -68,6 +78,7 @@ class Episode:
     """One condition from its first firm sighting on."""
 
     kind: str
+    subject: tuple[str, ...]
     since: float
     clear_since: float  # NaN while it is sighted
     revision: int  # -1: not told yet
@@ -91,7 +102,7 @@ def bunching(view: View) -> Iterable[Sighting]:
     """A bus so close behind the one ahead that both serve the same passengers."""
     bunched, close, _, _ = view.alerts.headways.limits
     soft = max(close, bunched * MARGIN)
-    for s in _pairs(view, lambda ratio: ratio <= bunched, lambda ratio: ratio <= soft):
+    for s in _pairs(view, "bunching", lambda ratio: ratio <= bunched, lambda ratio: ratio <= soft):
         if view.alerts.still_leads(view, s):
             yield s
 
@@ -100,7 +111,7 @@ def gap(view: View) -> Iterable[Sighting]:
     """A bus so far behind the one ahead that the stops between wait too long."""
     _, _, wide, far = view.alerts.headways.limits
     soft = min(wide, far / MARGIN)
-    for s in _pairs(view, lambda ratio: ratio >= far, lambda ratio: ratio >= soft):
+    for s in _pairs(view, "gap", lambda ratio: ratio >= far, lambda ratio: ratio >= soft):
         yield s._replace(subject=(view.city.fleet.names.name(s.vehicle) or "",))
 
 
@@ -127,25 +138,24 @@ def source_silent(view: View) -> Iterable[Sighting]:
         yield Sighting((), True, value=heard)
 
 
-def _pairs(view: View, firm: Callable[[Array], Array], soft: Callable[[Array], Array]) -> list[Sighting]:
-    """Followers in service, heard of, and past the first stop, whose newest headway meets the limits; newest last."""
-    city, alerts, at = view.city, view.alerts, view.at
+def _pairs(view: View, kind: str, firm: Callable[[Array], Array], soft: Callable[[Array], Array]) -> list[Sighting]:
+    """Followers in service, heard of, and past the first stop, whose current headway meets the limits; newest last."""
+    city, alerts, at, current_s = view.city, view.alerts, view.at, view.current_s
     headways: HeadwayState = city.parts["headways"]
     latest, fleet = headways.latest, city.fleet
-    n = min(len(fleet), len(latest["time"]))
+    n = len(current_s)
     serving = np.zeros(n, dtype=np.bool_)
     heard = fleet.in_service(at, alerts.lost_after_s)
     serving[heard[heard < n]] = True
     with np.errstate(invalid="ignore"):
-        current_s = alerts.headways.current_s(city)
         ratio = current_s / latest["planned_s"][:n]
-        met = serving & soft(ratio) & (at - latest["time"][:n] < MEASURED_WITHIN_S) & (latest["leader"][:n] >= 0)
         is_firm = firm(ratio)
+        met = is_firm | (soft(ratio) & view.watched(kind)[:n])
+        met &= serving & (at - latest["time"][:n] < MEASURED_WITHIN_S) & (latest["leader"][:n] >= 0)
+        met &= ~alerts.is_first_gate[latest["pgate"][:n]] & (latest["run"][:n] == fleet.run[:n])
     out = []
     for v in np.flatnonzero(met).tolist():
         pgate = int(latest["pgate"][v])
-        if pgate < 0 or alerts.is_first_gate[pgate] or latest["run"][v] != fleet.run[v]:
-            continue
         leader = int(city.runs.vehicle[latest["leader"][v]])
         if leader < 0 or leader == v:
             continue
@@ -222,7 +232,7 @@ class Alerts:
         self._zone = zone_of(network.timezone)
         pattern = headways.planned.pgate_pattern
         first = network.pgate_start[pattern]
-        self.is_first_gate = np.arange(len(pattern)) == first
+        self.is_first_gate = np.append(np.arange(len(pattern)) == first, True)  # -1, no gate, is none to judge at
         pos = network.pgate_stop_pos
         last = np.where(pos >= 0, np.arange(len(pos)), first)
         pos = np.maximum(pos[np.maximum.accumulate(last)], 0)
@@ -246,7 +256,7 @@ class Alerts:
     def statements(self, city: CityState, at: float, restate: bool) -> CityOutput:
         """Alerts raised, changed or resolved; every active one at `restate`."""
         state: State = city.parts[self.name]
-        view = View(city, self, state, at)
+        view = View(city, self, state, at, self.headways.current_s(city))
         told: list[dict[str, Any]] = []
         for rule in RULES:
             told += self._judge(view, rule, restate)
@@ -259,6 +269,7 @@ class Alerts:
         return {
             "keys": keys,
             "kind": [e.kind for e in episodes],
+            "subject": [list(e.subject) for e in episodes],
             "times": np.array([[e.since, e.clear_since, e.told_at] for e in episodes]).reshape(-1, 3),
             "revision": np.array([e.revision for e in episodes], dtype=np.int64),
             "row": [e.row for e in episodes],
@@ -271,7 +282,10 @@ class Alerts:
         for i, key in enumerate(tree["keys"]):
             since, clear_since, told_at = (float(t) for t in tree["times"][i])
             row = None if tree["row"][i] is None else dict(tree["row"][i])
-            episodes[key] = Episode(tree["kind"][i], since, clear_since, int(tree["revision"][i]), told_at, row)
+            subject = tuple(tree["subject"][i])
+            episodes[key] = Episode(
+                tree["kind"][i], subject, since, clear_since, int(tree["revision"][i]), told_at, row
+            )
         return State(episodes, float(tree["source"][0]), float(tree["source"][1]))
 
     def runs_in_use(self, state: State) -> Array:
@@ -337,7 +351,7 @@ class Alerts:
             if e is None:
                 if s is None or not s.firm:
                     continue
-                e = episodes[key] = Episode(rule.kind, at, float("nan"), -1, float("nan"), None)
+                e = episodes[key] = Episode(rule.kind, s.subject, at, float("nan"), -1, float("nan"), None)
             if e.revision < 0:
                 if s is None or not s.firm:
                     del episodes[key]

@@ -20,6 +20,7 @@ from streams.engine.congestion import Congestion
 from streams.engine.fleet import Fleet
 from streams.engine.headways import Headways
 from streams.engine.indicators import Indicators
+from streams.engine.names import Numbers
 from streams.engine.part import CityOutput, CityState, Facts, Part
 from streams.engine.runs import Runs
 from streams.engine.stage import Output, Record
@@ -72,6 +73,9 @@ class City:
         self.settings = settings
         self.parts = tuple(parts) if parts is not None else parts_of(network, settings)
         self._every_s = settings.city.statement_s
+        self._patterns = Numbers(network.pattern_ix)
+        self._trips = Numbers(network.trip_ix)
+        self._stops = Numbers(network.stop_ix)
         self._restate_every = max(1, round(settings.city.restate_s / self._every_s))
 
     # --- the stage
@@ -197,30 +201,36 @@ class City:
 
     def _resolve(self, state: CityState, columns: Mapping[str, Columns], network_hash: str | None) -> Facts:
         """Ids become numbers; fleet and runs hear of the record."""
-        network = self.network
         positions, passings = columns["positions"], columns["passings"]
         traversals, closed = columns["traversals"], columns["closed"]
-        same = network_hash is None or network_hash == network.hash
+        same = network_hash is None or network_hash == self.network.hash
         fleet, runs = state.fleet, state.runs
         position_vehicle = fleet.intern(positions["vehicle_id"])
         passing_vehicle = fleet.intern(passings["vehicle_id"])
         traversal_vehicle = fleet.intern(traversals["vehicle_id"])
         closed_vehicle = fleet.intern(closed["vehicle_id"])
-        position_pattern = _numbers(network.pattern_ix, positions["pattern_id"])
-        passing_pattern = _numbers(network.pattern_ix, passings["pattern_id"])
-        position_trip = _numbers(network.trip_ix, positions["trip_id_scheduled"])
-        passing_trip = _numbers(network.trip_ix, passings["trip_id_scheduled"])
-        passing_run = runs.observe(passings["trip_id_performed"], passing_vehicle, passing_pattern, passing_trip)
-        position_run = runs.observe(positions["trip_id_performed"], position_vehicle, position_pattern, position_trip)
-        none = np.full(len(traversal_vehicle), -1, dtype=np.int64)
-        traversal_run = runs.observe(traversals["trip_id_performed"], traversal_vehicle, none, none)
+        position_pattern = self._patterns.of(positions["pattern_id"])
+        passing_pattern = self._patterns.of(passings["pattern_id"])
+        passing_run = runs.observe(
+            passings["trip_id_performed"], passing_vehicle, passing_pattern, passings["trip_id_scheduled"], self._trips
+        )
+        position_run = runs.observe(
+            positions["trip_id_performed"],
+            position_vehicle,
+            position_pattern,
+            positions["trip_id_scheduled"],
+            self._trips,
+        )
+        unknown = np.full(len(traversal_vehicle), -1, dtype=np.int64)
+        no_trip = np.full(len(traversal_vehicle), None, dtype=object)
+        traversal_run = runs.observe(traversals["trip_id_performed"], traversal_vehicle, unknown, no_trip, self._trips)
         state.count("positions", len(position_vehicle))
         state.count("passings", len(passing_vehicle))
         state.count("traversals", len(traversal_vehicle))
         if not same:
             state.count("other_network", len(position_vehicle) + len(passing_vehicle) + len(traversal_vehicle))
         state.count("unknown_pattern", int(np.count_nonzero(passing_pattern < 0)))
-        fleet.observe(state.record_time, positions, position_vehicle, position_run, position_pattern, network)
+        fleet.observe(state.record_time, positions, position_vehicle, position_run, position_pattern, self._stops)
         fleet.passed(passings, passing_vehicle, passing_run)
         return Facts(
             state.record_time,
@@ -265,16 +275,11 @@ class City:
     def _carry_over(self, state: CityState, tree: Mapping[str, Any]) -> None:
         """Patterns of another network are found again by their ids; its stops and trips come with the next facts."""
         number = np.full(1 + int(max(tree["pattern"], default=-1)) + 1, -1, dtype=np.int64)
-        number[tree["pattern"]] = _numbers(self.network.pattern_ix, tree["pattern_id"])
+        number[tree["pattern"]] = self._patterns.of(tree["pattern_id"])
         state.fleet.pattern = number[state.fleet.pattern]  # -1 finds the spare last place
         state.runs.pattern = number[state.runs.pattern]
         state.runs.trip[:] = -1
         state.fleet.stop_ix[:] = -1
-
-
-def _numbers(table: Mapping[str, int], ids: Any) -> Array:
-    get = table.get
-    return np.fromiter([get(v, -1) for v in ids], dtype=np.int64, count=len(ids))
 
 
 def _add(said: dict[str, list[Columns]], output: CityOutput) -> None:

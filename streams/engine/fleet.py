@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from streams.engine.names import Names, grown
-from streams.gtfs.network import Network
+from streams.engine.names import Names, Numbers, grown
 from streams.messages import Columns, rows
 
 Array = np.ndarray
@@ -13,7 +12,7 @@ Array = np.ndarray
 # trip_type as a small number; TIDES's words, in this order; -1 undecided
 TRIP_TYPES = ("In service", "Layover", "Deadhead", "Pullout", "Pullin", "Other not in service")
 IN_SERVICE, LAYOVER = 0, 1
-_TRIP_TYPE: dict[str | None, int] = {name: i for i, name in enumerate(TRIP_TYPES)}
+_TRIP_TYPE = Numbers({name: i for i, name in enumerate(TRIP_TYPES)})
 
 _COLUMNS: dict[str, tuple[Any, Any]] = {
     # name: (dtype, what "no news yet" looks like)
@@ -76,9 +75,12 @@ class Fleet:
         return ix
 
     def observe(
-        self, record_time: float, positions: Columns, vehicle: Array, run: Array, pattern: Array, network: Network
+        self, record_time: float, positions: Columns, vehicle: Array, run: Array, pattern: Array, stops: Numbers
     ) -> None:
-        """Keep the newest position of each vehicle: the greatest (timestamp, revision), whatever the order."""
+        """Keep the newest position of each vehicle: the greatest (timestamp, revision), whatever the order.
+
+        vehicle, run, pattern  numbers beside the rows;  stops  the network's stop_ix by stop_id
+        """
         if not rows(positions):
             return
         self.news[vehicle] = record_time
@@ -97,9 +99,8 @@ class Fleet:
         self.probability[v] = positions["match_probability"][row]
         self.run[v] = run[row]
         self.pattern[v] = pattern[row]
-        self.trip_type[v] = [_TRIP_TYPE.get(t, -1) for t in positions["trip_type"][row].tolist()]
-        stop = network.stop_ix
-        self.stop_ix[v] = [stop.get(s, -1) for s in positions["stop_id"][row].tolist()]
+        self.trip_type[v] = _TRIP_TYPE.of(positions["trip_type"][row])
+        self.stop_ix[v] = stops.of(positions["stop_id"][row])
 
     def passed(self, passings: Columns, vehicle: Array, run: Array) -> None:
         """Remember the last gate that each vehicle passed on the run it is on."""

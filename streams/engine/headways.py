@@ -221,7 +221,7 @@ class Headways:
         _pass(state, none.astype(np.uint64), none, self.overnight_s, none, none, np.empty(0), none, np.empty(0, bool))
         one = np.zeros(1, dtype=np.int64)
         if len(self.rings):
-            self.planned.headways(one, np.zeros(1), one, np.ones(1, dtype=np.int64))
+            self.planned.headways(one, np.zeros(1), one, one + self.network.first_day)
 
     # --- what other parts ask
 

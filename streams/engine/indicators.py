@@ -56,6 +56,7 @@ class Indicators:
         self.headways = headways
         self.window_minutes = max(1, round(settings.city.indicator_window_s / 60.0))
         self.silent_s = settings.city.lost_after_s
+        self._counted = np.append(network.pgate_stop_pos > 0, False)  # a stop of its pattern, but not the first
         self._places = self.window_minutes + SPARE_MINUTES
         self._route_id = np.array([*(network.route_ids[r] for r in network.route_dir_route_ix), None], dtype=object)
 
@@ -140,8 +141,7 @@ class Indicators:
     # --- inside
 
     def _take(self, state: State, city: CityState, c: Changes) -> None:
-        position = np.append(self.network.pgate_stop_pos, -1)
-        counted = position[c.pgate] > 0
+        counted = self._counted[c.pgate]
         route_dir = self.headways.rings.route_dir[c.ring]
         # in before out: what one record both tells and takes back must find its minute
         new = np.flatnonzero(counted & ~c.gone & ~np.isnan(c.headway_s))
@@ -159,11 +159,10 @@ class Indicators:
         minute = (time // 60).astype(np.int64)
         place = minute % self._places
         if sign > 0:
-            newest = state.minute.copy()
-            np.maximum.at(newest, (route_dir, place), minute)
-            started = newest > state.minute
-            state.sums[started] = 0
-            state.minute = newest
+            before = state.minute[route_dir, place]
+            np.maximum.at(state.minute, (route_dir, place), minute)
+            started = state.minute[route_dir, place] > before
+            state.sums[route_dir[started], place[started]] = 0
         held = state.minute[route_dir, place] == minute  # an older minute's place has been taken by a newer one
         route_dir, place, headway_s, planned_s = route_dir[held], place[held], headway_s[held], planned_s[held]
         h = np.rint(headway_s * 100.0).astype(np.int64)

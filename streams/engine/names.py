@@ -61,6 +61,17 @@ class Names:
         self._count += 1
 
 
+class Numbers(dict[Any, int]):
+    """A table of ids that finds -1 for what is not in it."""
+
+    def __missing__(self, name: Any) -> int:
+        return -1
+
+    def of(self, ids: Any) -> Array:
+        """The number (i8) of each id, -1 for unknown ones and None."""
+        return np.fromiter(map(self.__getitem__, ids), dtype=np.int64, count=len(ids))
+
+
 def grown(array: Array, size: int, fill: Any) -> Array:
     """The array with room for `size` rows at least; new rows hold `fill`. Grows by doubling."""
     have = len(array)

@@ -3,9 +3,9 @@
 The city takes one `positions` record after the other. It turns ids into numbers once (`Facts`), lets every part
 observe the record, and on a grid of record time asks every part for its statements. A part object is immutable
 (network, settings, tables made of them); what it remembers is its state, which stands in `CityState.parts` under
-the part's name, so that parts may read each other's. A part is made as `Headways(network, settings)`; the order in
-which parts observe and speak is `city.parts_of`. Numbers are rounded to wire precision before they leave. Nothing published may depend on the numbers that vehicles and
-runs happen to have, nor on how records were split into calls.
+the part's name, so that parts may read each other's. The order in which parts observe and speak is
+`city.parts_of`. Numbers are rounded to wire precision before they leave. Nothing published may depend on the numbers
+that vehicles and runs happen to have, nor on how records were split into calls.
 """
 
 from dataclasses import dataclass, field

@@ -12,6 +12,7 @@ from streams.kernels import headways as kernels
 Array = np.ndarray
 
 DAYS_KEPT = 4
+LAST_S = 4e9  # far in the future, and still a date
 NIGHT_S = 3.5 * 3600  # a run whose service day is unknown: before half past three it belongs to the day before
 
 
@@ -83,7 +84,7 @@ class Planned:
             return headway, pgate
         day = np.where(day > 0, day, 0)
         for i in np.flatnonzero(day == 0):
-            day[i] = local_date(float(time[i]) - NIGHT_S, self.zone).toordinal()
+            day[i] = local_date(min(max(float(time[i]), 0.0), LAST_S) - NIGHT_S, self.zone).toordinal()
         for ordinal in np.unique(day).tolist():
             plan = self.day(ordinal)
             rows = np.flatnonzero(day == ordinal)

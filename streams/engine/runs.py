@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from streams.engine.names import Names, grown
+from streams.engine.names import Names, Numbers, grown
 
 Array = np.ndarray
 
@@ -29,19 +29,25 @@ class Runs:
     def __len__(self) -> int:
         return len(self.names)
 
-    def observe(self, ids: Any, vehicle: Array, pattern: Array, trip: Array) -> Array:
-        """The row (i8) of each run id, -1 for None; a new one is noted with the vehicle, pattern and trip beside it."""
+    def observe(self, ids: Any, vehicle: Array, pattern: Array, trip_ids: Array, trips: Numbers) -> Array:
+        """The row (i8) of each run id, -1 for None; a new one is noted with what stands beside it.
+
+        vehicle, pattern  numbers;  trip_ids  of the feed, numbered by `trips` where the run's is not known yet
+        """
         before = len(self.names)
         ix = self.names.intern(ids)
         if len(self.names) > before:
             self._note(before)
-        known = ix >= 0
-        if known.any():
-            rows = ix[known]
-            for column, values in ((self.vehicle, vehicle), (self.pattern, pattern), (self.trip, trip)):
-                unknown = (column[rows] < 0) & (values[known] >= 0)
-                if unknown.any():  # the first row of the record wins: assign in reverse
-                    column[rows[unknown][::-1]] = values[known][unknown][::-1]
+        at = np.flatnonzero(ix >= 0)[::-1]  # the first row of the record wins: assign in reverse
+        rows = ix[at]
+        for column, values in ((self.vehicle, vehicle), (self.pattern, pattern)):
+            unknown = column[rows] < 0
+            if unknown.any():
+                column[rows[unknown]] = values[at[unknown]]
+        unknown = self.trip[rows] < 0
+        if unknown.any():
+            found = trips.of(trip_ids[at[unknown]])
+            self.trip[rows[unknown][found >= 0]] = found[found >= 0]
         return ix
 
     def keep(self, used: Array) -> tuple["Runs", Array]:
@@ -92,7 +98,9 @@ def service_days(ids: Iterable[str]) -> list[int]:
     memo: dict[str, int] = {}
     for text in set(heads):
         try:
-            memo[text] = date.fromisoformat(text).toordinal()
+            day = date.fromisoformat(text)
         except ValueError:
             memo[text] = 0
+        else:
+            memo[text] = day.toordinal() if 1970 <= day.year <= 2100 else 0
     return [memo[text] for text in heads]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from streams.engine.city import City
 from streams.engine.headways import BANDS, PRESETS, Headways, band_limits, bands_of
+from streams.kernels import headways as kernels
 from streams.settings import City as CitySettings
 from streams.settings import Settings, WrongSetting
 from tests.drawing import draw
@@ -193,3 +194,15 @@ def test_headways_at_a_stop_sum_to_last_minus_first(starts):
         times = [r["event_timestamp"] for r in here]
         assert sum(r["headway_s"] or 0.0 for r in here) == pytest.approx(max(times) - min(times))
         assert sum(r["headway_s"] is None for r in here) == 1
+
+
+def test_kernels_are_compiled_before_the_first_record():
+    network, drawing = draw(STREET, {"R": "ABCDE"})
+    log = Log(network, drawing)
+    city = city_of(network)
+    city.warm_up()
+    compiled = [len(k.signatures) for k in (kernels.pass_gates, kernels.planned_headways) if hasattr(k, "signatures")]
+    told(city, log, [log.run("v1", "R", "07:00:00"), log.run("v2", "R", "07:05:00")])
+    after = [len(k.signatures) for k in (kernels.pass_gates, kernels.planned_headways) if hasattr(k, "signatures")]
+    assert after == compiled
+    assert all(n == 1 for n in after)

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.names import Names, grown
+from streams.engine.names import Names, Numbers, grown
 
 
 @given(st.lists(st.lists(st.none() | st.text(max_size=3))))
@@ -37,3 +37,9 @@ def test_arrays_grow_by_doubling_and_keep_what_they_hold():
     assert set(array[70:].tolist()) == {-1}
     assert grown(array, 10, 0) is array
     assert grown(np.empty((0, 3)), 1, 0.0).shape == (64, 3)
+
+
+def test_a_table_finds_minus_one_for_what_is_not_in_it():
+    table = Numbers({"a": 0, "b": 1})
+    assert table.of(["b", "c", None, "a"]).tolist() == [1, -1, -1, 0]
+    assert len(table) == 2, "asking adds nothing"

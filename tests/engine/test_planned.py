@@ -45,6 +45,8 @@ def test_an_unknown_service_day_is_read_from_the_clock():
     one = np.zeros(1, dtype=np.int64)
     for clock, gap in (("24:12:00", 1200.0), ("23:51:00", 1200.0)):
         assert planned.headways(one, np.array([log.clock(clock)]), one, one)[0] == [gap]
+    for mad in (-1e18, 1e18):
+        planned.headways(one, np.array([mad]), one, one)
 
 
 def test_outside_the_calendar_the_same_weekday_counts():

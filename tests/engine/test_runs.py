@@ -2,6 +2,7 @@ from datetime import date
 
 import numpy as np
 
+from streams.engine.names import Numbers
 from streams.engine.runs import Runs, service_days
 
 
@@ -9,24 +10,33 @@ def numbers(*values):
     return np.array(values, dtype=np.int64)
 
 
+TRIPS = Numbers({f"T{i}": i for i in range(100)})
+
+
+def trips(*names):
+    return np.array([*names, "spare"], dtype=object)[:-1]
+
+
 def test_what_is_known_of_a_run_first_stays():
     runs = Runs()
-    ix = runs.observe(["2026-03-04:a:1", None, "2026-03-04:a:1"], numbers(5, 6, 7), numbers(1, 2, 3), numbers(-1, 8, 9))
+    ids = ["2026-03-04:a:1", None, "2026-03-04:a:1"]
+    ix = runs.observe(ids, numbers(5, 6, 7), numbers(1, 2, 3), trips("not here", "T8", "T9"), TRIPS)
     assert ix.tolist() == [0, -1, 0]
     assert (runs.vehicle[0], runs.pattern[0], runs.trip[0]) == (5, 1, 9), "the trip was unknown in the first row"
-    runs.observe(["2026-03-04:a:1"], numbers(50), numbers(10), numbers(90))
+    runs.observe(["2026-03-04:a:1"], numbers(50), numbers(10), trips("T90"), TRIPS)
     assert (runs.vehicle[0], runs.pattern[0], runs.trip[0]) == (5, 1, 9)
 
 
 def test_the_service_day_stands_in_the_id():
-    assert service_days(["2026-03-04:a:b:1", "nonsense", ""]) == [date(2026, 3, 4).toordinal(), 0, 0]
+    ids = ["2026-03-04:a:b:1", "nonsense", "", "0001-01-01:a:1", "9999-12-31:a:1"]
+    assert service_days(ids) == [date(2026, 3, 4).toordinal(), 0, 0, 0, 0]
 
 
 def test_keys_come_from_the_id_not_from_the_order_of_arrival():
     one, two = Runs(), Runs()
     none = numbers(-1, -1)
-    one.observe(["x", "y"], none, none, none)
-    two.observe(["y", "x"], none, none, none)
+    one.observe(["x", "y"], none, none, trips(None, None), TRIPS)
+    two.observe(["y", "x"], none, none, trips(None, None), TRIPS)
     assert one.key[:2].tolist() == two.key[:2][::-1].tolist()
     assert one.key[0] != one.key[1]
 
@@ -34,7 +44,7 @@ def test_keys_come_from_the_id_not_from_the_order_of_arrival():
 def test_forgetting_and_bytes_keep_the_rest():
     runs = Runs()
     ids = [f"2026-03-0{i}:v:1" for i in range(1, 6)]
-    runs.observe(ids, numbers(*range(5)), numbers(*range(5)), numbers(*range(5)))
+    runs.observe(ids, numbers(*range(5)), numbers(*range(5)), trips(*TRIPS.keys())[:5], TRIPS)
     kept, number = runs.keep(np.array([False, True, False, True, True]))
     assert number.tolist() == [-1, 0, -1, 1, 2]
     for table in (kept, Runs.load(kept.dump())):
