@@ -7,6 +7,7 @@ any number of them share the partitions. What makes it exact is in agents.py; he
 import asyncio
 import contextlib
 import logging
+import math
 import signal
 import sys
 import time
@@ -278,10 +279,15 @@ async def work(
     made = await clients.ensure_topics(settings)
     if made:
         say(f"created {len(made)} topics: {', '.join(made)}")
+    registry = CollectorRegistry()
+    try:
+        port, stop_metrics = metrics.serve(registry, settings.worker.metrics_port)
+    except OSError as error:
+        raise WrongSetting(
+            f"KORIDOR_WORKER_METRICS_PORT={settings.worker.metrics_port}: {error.strerror}; 0 takes any free port"
+        ) from None
     outbox = Outbox(settings)
     await outbox.start()
-    registry = CollectorRegistry()
-    port, stop_metrics = metrics.serve(registry, settings.worker.metrics_port)
     running = [StageApp(settings, stage, network, outbox, registry) for stage in stages]
     try:
         if network_record is not None:
@@ -314,10 +320,36 @@ def warm_up(stages: Sequence[Stage], say: Callable[[str], None] = click.echo) ->
     say(f"kernels ready after {time.perf_counter() - started:.1f} s")
 
 
+class Seldom(logging.Filter):
+    """Lets a line of a library through once in a while: while a broker is away there are a hundred a second."""
+
+    def __init__(self, every_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._clock = clock
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is to be written."""
+        if record.name.startswith("streams"):
+            return True
+        key = (record.name, str(record.msg)[:60])
+        now = self._clock()
+        if now - self._said.get(key, -math.inf) < self._every_s:
+            return False
+        self._said[key] = now
+        return True
+
+
 def configure_logging() -> None:
-    """Our own lines in full, of the libraries only what went wrong."""
+    """Our own lines in full, of the libraries only what went wrong, and that not too often."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Seldom(10.0))
     logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname).1s %(name)s: %(message)s", stream=sys.stderr, force=True
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname).1s %(name)s: %(message)s",
+        handlers=[handler],
+        force=True,
     )
     logging.getLogger("streams").setLevel(logging.INFO)
 
@@ -343,6 +375,7 @@ def command(gtfs: Path, stages: str) -> None:
     from streams.engine.track import Track
     from streams.gtfs.compile import load
     from streams.gtfs.describe import describe
+    from streams.gtfs.feed import FeedError
 
     known: dict[str, Callable[..., Stage]] = {"track": Track, "city": City}
     names = [name.strip() for name in stages.split(",") if name.strip()]
@@ -353,5 +386,5 @@ def command(gtfs: Path, stages: str) -> None:
         clients.connection(settings.kafka)
         network = load(gtfs)
         run(settings, [known[name](network, settings) for name in names], network.hash, describe(network))
-    except WrongSetting as error:
+    except (WrongSetting, FeedError) as error:
         raise click.ClickException(str(error)) from None

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import random
+from contextlib import ExitStack
 from dataclasses import replace
 
 import orjson
 import pytest
 
 from streams import clients
+from streams.broker import Broker
 from streams.settings import Settings, WrongSetting
 from tests.broker.counting import Counting
 from tests.broker.pipeline import Pipeline
@@ -107,6 +109,22 @@ async def test_workers_join_leave_and_die(settings: Settings, tmp_path):
             second.kill()
             await pipeline.all_move()
         print(await pipeline.check(Counting()))
+
+
+async def test_a_broker_that_goes_away_and_comes_back(settings: Settings, tmp_path):
+    with Broker(tmp_path / "broker") as broker:
+        kafka = replace(settings.kafka, brokers=broker.brokers)
+        async with Pipeline.open(replace(settings, kafka=kafka), tmp_path) as pipeline:
+            pipeline.start_worker()
+            await pipeline.all_move(60)
+            with ExitStack() as stack:
+                async with pipeline.feed(SEED):
+                    await asyncio.sleep(1.0)  # some records are on their way, whichever
+                    broker.stop()
+                    stack.enter_context(Broker(tmp_path / "broker", port=broker.port))
+                    await pipeline.all_move(60)
+                print(await pipeline.check(Counting()))
+                assert pipeline.workers[0].terminate() == 0
 
 
 async def test_topics_with_another_number_of_partitions_are_refused(settings: Settings):
