@@ -102,17 +102,14 @@ def bunching(view: View) -> Iterable[Sighting]:
     """A bus so close behind the one ahead that both serve the same passengers."""
     bunched, close, _, _ = view.alerts.headways.limits
     soft = max(close, bunched * MARGIN)
-    for s in _pairs(view, "bunching", lambda ratio: ratio <= bunched, lambda ratio: ratio <= soft):
-        if view.alerts.still_leads(view, s):
-            yield s
+    return _pairs(view, "bunching", lambda ratio: ratio <= bunched, lambda ratio: ratio <= soft)
 
 
 def gap(view: View) -> Iterable[Sighting]:
     """A bus so far behind the one ahead that the stops between wait too long."""
     _, _, wide, far = view.alerts.headways.limits
     soft = min(wide, far / MARGIN)
-    for s in _pairs(view, "gap", lambda ratio: ratio >= far, lambda ratio: ratio >= soft):
-        yield s._replace(subject=(view.city.fleet.names.name(s.vehicle) or "",))
+    return _pairs(view, "gap", lambda ratio: ratio >= far, lambda ratio: ratio >= soft)
 
 
 def vehicle_lost(view: View) -> Iterable[Sighting]:
@@ -139,33 +136,49 @@ def source_silent(view: View) -> Iterable[Sighting]:
 
 
 def _pairs(view: View, kind: str, firm: Callable[[Array], Array], soft: Callable[[Array], Array]) -> list[Sighting]:
-    """Followers in service, heard of, and past the first stop, whose current headway meets the limits; newest last."""
+    """Followers in service, heard of, and past the first stop, whose current headway meets the limits; newest last.
+
+    A bunch is a pair, whoever is ahead, and needs a leader that still drives there. A gap belongs to the follower.
+    """
     city, alerts, at, current_s = view.city, view.alerts, view.at, view.current_s
     headways: HeadwayState = city.parts["headways"]
-    latest, fleet = headways.latest, city.fleet
+    latest, fleet, runs = headways.latest, city.fleet, city.runs
     n = len(current_s)
-    serving = np.zeros(n, dtype=np.bool_)
-    heard = fleet.in_service(at, alerts.lost_after_s)
-    serving[heard[heard < n]] = True
+    heard = np.zeros(len(fleet), dtype=np.bool_)
+    heard[fleet.in_service(at, alerts.lost_after_s)] = True
     with np.errstate(invalid="ignore"):
         ratio = current_s / latest["planned_s"][:n]
         is_firm = firm(ratio)
         met = is_firm | (soft(ratio) & view.watched(kind)[:n])
-        met &= serving & (at - latest["time"][:n] < MEASURED_WITHIN_S) & (latest["leader"][:n] >= 0)
+        met &= heard[:n] & (at - latest["time"][:n] < MEASURED_WITHIN_S) & (latest["leader"][:n] >= 0)
         met &= ~alerts.is_first_gate[latest["pgate"][:n]] & (latest["run"][:n] == fleet.run[:n])
-    out = []
-    for v in np.flatnonzero(met).tolist():
-        pgate = int(latest["pgate"][v])
-        leader = int(city.runs.vehicle[latest["leader"][v]])
-        if leader < 0 or leader == v:
-            continue
-        ids = sorted((fleet.names.name(v) or "", fleet.names.name(leader) or ""))
-        place = (int(alerts.headways.planned.pgate_pattern[pgate]), int(alerts.pgate_last_stop[pgate]))
-        headway_s, planned_s = float(current_s[v]), float(latest["planned_s"][v])
-        s = Sighting((ids[0], ids[1]), bool(is_firm[v]), place, v, leader, headway_s, planned_s)
-        out.append((float(latest["time"][v]), fleet.names.name(v) or "", s))
+    v = np.flatnonzero(met)
+    lead_run = latest["leader"][v]
+    leader = runs.vehicle[lead_run]
+    if kind == "bunching":
+        v, leader = _where((leader >= 0) & (leader != v) & heard[leader] & (fleet.run[leader] == lead_run), v, leader)
+    else:
+        v, leader = _where((leader >= 0) & (leader != v), v, leader)
     # two buses that overtook each other are one pair: what was measured last counts
-    return [s for _, _, s in sorted(out, key=lambda row: row[:2])]
+    order = np.lexsort((fleet.names.of(v).astype(str), latest["time"][v]))
+    v, leader = v[order], leader[order]
+    pgate = latest["pgate"][v]
+    follower_ids, leader_ids = fleet.names.of(v).tolist(), fleet.names.of(leader).tolist()
+    subjects: list[tuple[str, ...]]
+    if kind == "bunching":
+        subjects = [(a, b) if a < b else (b, a) for a, b in zip(follower_ids, leader_ids, strict=True)]
+    else:
+        subjects = [(a,) for a in follower_ids]
+    places = zip(
+        alerts.headways.planned.pgate_pattern[pgate].tolist(), alerts.pgate_last_stop[pgate].tolist(), strict=True
+    )
+    columns = (is_firm[v], v, leader, current_s[v], latest["planned_s"][v])
+    firmly, followers, leaders, headway_s, planned_s = (column.tolist() for column in columns)
+    return list(map(Sighting, subjects, firmly, places, followers, leaders, headway_s, planned_s))
+
+
+def _where(mask: Array, *columns: Array) -> tuple[Array, ...]:
+    return tuple(column[mask] for column in columns)
 
 
 # --- the words
@@ -298,18 +311,7 @@ class Alerts:
     def warm_up(self) -> None:
         """No kernels."""
 
-    # --- words for places and times, and what rules ask
-
-    def still_leads(self, view: View, s: Sighting) -> bool:
-        """Whether the leader is in service on the run that the follower was measured against."""
-        headways: HeadwayState = view.city.parts["headways"]
-        fleet = view.city.fleet
-        run = headways.latest["leader"][s.vehicle]
-        return bool(
-            fleet.run[s.other] == run
-            and fleet.trip_type[s.other] == IN_SERVICE
-            and view.at - fleet.news[s.other] < self.lost_after_s
-        )
+    # --- words for places and times
 
     def route(self, s: Sighting) -> str:
         """Short name of the sighting's route, else its id."""

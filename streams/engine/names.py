@@ -1,6 +1,6 @@
 """Ids and their numbers: strings are turned into array positions once, on their way into the city."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,10 @@ class Names:
 
 class Numbers(dict[Any, int]):
     """A table of ids that finds -1 for what is not in it."""
+
+    def __init__(self, table: Mapping[str, int]) -> None:
+        super().__init__(table)
+        self[None] = -1  # the commonest of them, found without `__missing__`
 
     def __missing__(self, name: Any) -> int:
         return -1
