@@ -152,7 +152,7 @@ def server(service: Service, host: str, port: int) -> Server:
 def command(host: str | None, port: int | None) -> None:
     """Start the HTTP service and the map."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every topic that is being made
     try:
         settings = Settings.from_env()
         service = create_app(settings)

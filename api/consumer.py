@@ -75,4 +75,4 @@ async def read(consumer: AIOKafkaConsumer, settings: Settings, view: View, clock
             view.loading(f"reading back {', '.join(sorted(names[tp.topic] for tp in behind))}")
         else:
             view.loading(None)
-            log.info("the view is whole: %d vehicles", len(view.snapshot.vehicles))
+            log.info("the view is whole")

@@ -104,6 +104,7 @@ Seconds = float | None
 Vehicle = _record(
     "Vehicle",
     messages.POSITION,
+    ("withdrawn",),
     heading_deg=Seconds,
     congestion_level=str | None,
     headway_s=Seconds,

@@ -21,10 +21,12 @@ from streams.settings import Api
 STATUS_EVERY_S = 5.0
 SWEEP_EVERY_S = 1.0
 ENDED_ALERTS_KEPT_S = 3600.0
+POSITIONS_KEPT = 4  # of a vehicle: what it falls back on when its newest pings are withdrawn
 HEADWAYS_KEPT = 12  # of a vehicle or a stop: enough to fall back on when the newest ones are withdrawn
 
 _VEHICLE = tuple(messages.POSITION)
 _TIMESTAMP, _REVISION = _VEHICLE.index("timestamp"), _VEHICLE.index("revision")
+_WITHDRAWN = _VEHICLE.index("withdrawn")
 _ARRIVAL = tuple(messages.ARRIVAL)
 _MADE_AT, _STOP = _ARRIVAL.index("made_at"), _ARRIVAL.index("stop_id")
 _TRIP, _SEQUENCE = _ARRIVAL.index("trip_id_performed"), _ARRIVAL.index("scheduled_stop_sequence")
@@ -44,7 +46,8 @@ class View:
         self._listeners: list[Callable[[Snapshot], None]] = []
         self._loading: str | None = "starting"
         self._network: NetworkView | None = None
-        self._rows: dict[str, tuple[Row, float]] = {}  # vehicle_id -> POSITION row, when it came
+        self._rows: dict[str, tuple[Row, float]] = {}  # vehicle_id -> POSITION row that is shown, when it came
+        self._recent: dict[str, list[tuple[Row, float]]] = {}  # the newest few in event time, withdrawn ones too
         self._stale: set[str] = set()
         self._dirty: set[str] = set()
         self._vehicles: dict[str, Entity] = {}
@@ -155,13 +158,22 @@ class View:
         for row in _rows(messages.POSITION, record["positions"]):
             n += 1
             vehicle_id = row[0]
-            known = self._rows.get(vehicle_id)
-            if known is not None:
-                old = known[0]
-                if (row[_TIMESTAMP], row[_REVISION] or 0) <= (old[_TIMESTAMP], old[_REVISION] or 0):
-                    continue
-            self._rows[vehicle_id] = (row, stated_at)
-            self._dirty.add(vehicle_id)
+            recent = self._recent.get(vehicle_id)
+            if recent is None:
+                self._recent[vehicle_id] = [(row, stated_at)]
+            elif row[_TIMESTAMP] > recent[-1][0][_TIMESTAMP]:
+                recent.append((row, stated_at))
+                del recent[:-POSITIONS_KEPT]
+            elif not _put_late(recent, row, stated_at):
+                continue
+            shown = next((r for r in reversed(self._recent[vehicle_id]) if not r[0][_WITHDRAWN]), None)
+            if shown is None:
+                self._rows.pop(vehicle_id, None)
+                self._vehicles.pop(vehicle_id, None)
+                self._dirty.discard(vehicle_id)
+            elif shown is not self._rows.get(vehicle_id):
+                self._rows[vehicle_id] = shown
+                self._dirty.add(vehicle_id)
         return n
 
     def _apply_headways(self, record: dict[str, Any], stated_at: float) -> int:
@@ -251,6 +263,7 @@ class View:
     def _vehicle(self, vehicle_id: str) -> Entity:
         row, came_at = self._rows[vehicle_id]
         data = dict(zip(_VEHICLE, row, strict=True))
+        del data["withdrawn"]  # such a row is never shown
         network = self._network
         shape = network.shapes.get(data["pattern_id"]) if network and data["pattern_id"] else None
         heading = data["bearing_deg"]
@@ -296,9 +309,11 @@ class View:
     def _sweep(self, now: float) -> None:
         s = self.settings
         self._swept = now
-        gone = [v for v, (row, _) in self._rows.items() if now - row[_TIMESTAMP] > s.drop_s]
+        gone = [v for v, recent in self._recent.items() if now - recent[-1][0][_TIMESTAMP] > s.drop_s]
+        gone += [v for v, (row, _) in self._rows.items() if now - row[_TIMESTAMP] > s.drop_s]
         for vehicle_id in gone:
-            del self._rows[vehicle_id]
+            self._recent.pop(vehicle_id, None)
+            self._rows.pop(vehicle_id, None)
             self._vehicles.pop(vehicle_id, None)
             self._headways.pop(vehicle_id, None)
             self._newest_headway.pop(vehicle_id, None)
@@ -345,6 +360,23 @@ class View:
                 "pipeline_age_s": None if self.record_time is None else round(now - self.record_time, 1),
             },
         )
+
+
+def _put_late(recent: list[tuple[Row, float]], row: Row, stated_at: float) -> bool:
+    """Put a row that is not the newest in its place; False when it says nothing that matters any more."""
+    for i, (known, _) in enumerate(recent):
+        if row[_TIMESTAMP] == known[_TIMESTAMP]:
+            if (row[_REVISION] or 0) <= (known[_REVISION] or 0):
+                return False
+            recent[i] = (row, stated_at)
+            return True
+        if row[_TIMESTAMP] < known[_TIMESTAMP]:
+            if len(recent) == POSITIONS_KEPT and i == 0:
+                return False
+            recent.insert(i, (row, stated_at))
+            del recent[:-POSITIONS_KEPT]
+            return True
+    return False
 
 
 class _Newest:

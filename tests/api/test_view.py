@@ -53,6 +53,20 @@ def test_a_thought_made_anew_replaces_the_first(empty):
     assert vehicle(empty, "B1")["route_id"] == "2"
 
 
+def test_a_withdrawn_ping_gives_way_to_the_one_before(empty):
+    first, second = bus("B1", NOW - 10, dist_m=700.0), bus("B1", NOW, dist_m=1900.0)
+    empty.apply("positions", positions(first, second), NOW)
+    assert vehicle(empty, "B1")["dist_m"] == 1900.0
+    empty.apply("positions", positions(second | {"revision": 1, "withdrawn": True}), NOW + 1)
+    assert vehicle(empty, "B1", NOW + 1)["dist_m"] == 700.0
+    empty.apply("positions", positions(second), NOW + 2)  # said again after a crash
+    assert vehicle(empty, "B1", NOW + 2)["dist_m"] == 700.0
+    empty.apply("positions", positions(first | {"revision": 1, "withdrawn": True}), NOW + 3)
+    assert "B1" not in empty.publish(NOW + 3).vehicles
+    empty.apply("positions", positions(bus("B1", NOW + 4)), NOW + 4)
+    assert vehicle(empty, "B1", NOW + 4)["timestamp"] == NOW + 4
+
+
 def test_a_vehicle_without_pings_grows_stale_and_goes_away(empty):
     empty.apply("positions", positions(bus("B1")), NOW)
     assert vehicle(empty, "B1", NOW + 60)["stale"] is False
