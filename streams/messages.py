@@ -76,6 +76,7 @@ POSITION: Spec = {
     "speed_mps": Kind.NUMBER,  # smoothed, along the pattern
     "h3_cell": Kind.ID,
     "revision": Kind.INT,
+    "withdrawn": Kind.BOOL,  # a ping that turned out to be a bad one after all
 }
 
 # A run passed a gate (identity: trip_id_performed, gate_seq). At a stop gate arrival and departure are the visit;

@@ -59,6 +59,38 @@ class Track:
     lateness_s: float = setting(30.0, "order of a vehicle's pings does not matter within this", "s", low=0.0, high=30.0)
     future_s: float = setting(60.0, "event time may be ahead of record time by this", "s", low=0.0)
     silent_s: float = setting(120.0, "a vehicle's facts close after this much record time without a ping", "s", low=1.0)
+    sigma_m: float = setting(15.0, "GPS error across the street, one standard deviation", "m", low=1.0)
+    offset_tempering_s: float = setting(
+        120.0, "GPS error is correlated: a fix is independent evidence after twice its correlation time", "s", low=1.0
+    )
+    heading_tempering_s: float = setting(15.0, "the same for the heading, which forgets sooner", "s", low=1.0)
+    heading_kappa: float = setting(4.0, "concentration of the heading around the shape's (von Mises)", low=0.1)
+    off_network: float = setting(
+        -3.5, "log-density of a fix off every shape beside one right on it: 30 m of street against 1 km", high=0.0
+    )
+    off_heading: float = setting(-0.6, "what a good heading costs on a shape in the mean, charged off it too", high=0.0)
+    max_speed_mps: float = setting(25.0, "no bus progresses faster along its route", "m/s", low=1.0)
+    back_m: float = setting(30.0, "GPS error may move a bus back along its route by this", "m", low=0.0)
+    gain_s: float = setting(7.0, "time constant of the filter along the route", "s", low=0.1)
+    stale: float = setting(0.03, "share of reported routes that are wrong", low=0.0001, high=0.5)
+    depart_standing_s: float = setting(900.0, "a layover ends unseen after this, in the mean", "s", low=1.0)
+    depart_moving_s: float = setting(10.0, "a vehicle that moves has left its layover after this", "s", low=1.0)
+    terminal_s: float = setting(45.0, "a vehicle at its terminal is in layover after this", "s", low=1.0)
+    leave_s: float = setting(600.0, "a vehicle beside its route has left it after this", "s", low=1.0)
+    deadhead_s: float = setting(50_000.0, "mean time until a vehicle turns to something that is no service", "s", low=1.0)
+    pick_up_s: float = setting(300.0, "a vehicle without service begins one after this", "s", low=1.0)
+    rejoin_s: float = setting(30.0, "a vehicle back on its route has rejoined it after this", "s", low=1.0)
+    jump_s: float = setting(30_000.0, "mean time until what was believed turns out to be wrong", "s", low=1.0)
+    inject_s: float = setting(25.0, "how often what passes near is considered", "s", low=1.0)
+    beam: int = setting(16, "hypotheses of a vehicle that reports no route", low=1, high=16)
+    beam_known: int = setting(8, "hypotheses of a vehicle that reports its route", low=1, high=16)
+    merge_m: float = setting(60.0, "hypotheses of one pattern and phase this near are one", "m", low=0.0)
+    match_threshold: float = setting(0.6, "below this probability no route is said, only candidates", low=0.0, high=1.0)
+    gate_speed_mps: float = setting(40.0, "a fix farther away than this speed allows is a bad one", "m/s", low=1.0)
+    gate_m: float = setting(400.0, "and this much more; two fixes that agree open the gate again", "m", low=0.0)
+    forget_s: float = setting(1200.0, "after a silence this long matching begins anew", "s", low=1.0)
+    stand_mps: float = setting(0.5, "a vehicle that reports less stands", "m/s", low=0.0)
+    gap_s: float = setting(180.0, "stops passed in a silence longer than this were not seen", "s", low=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +163,7 @@ class Settings:
             if name in env:
                 values.setdefault(group, {})[f.name] = _parse(name, env[name], _types(group)[f.name], f)
         groups = {f.name: f.default_factory for f in fields(cls)}
-        return cls(**{g: groups[g](**v) for g, v in values.items()})  # type: ignore[operator,misc]
+        return cls(**{g: groups[g](**v) for g, v in values.items()})  # type: ignore[operator]
 
 
 NOT_SETTINGS = frozenset({"KORIDOR_HOME"})  # where the embedded broker and caches keep their files

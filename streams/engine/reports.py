@@ -1,0 +1,93 @@
+"""What vehicles say of themselves: route, direction, trip, occupancy, label. Each distinct saying has a number."""
+
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import orjson
+
+from streams.engine.names import grown
+from streams.gtfs.network import Network
+from streams.kernels import tracking
+from streams.messages import Columns
+
+Array = np.ndarray
+
+FIELDS = ("route_id", "direction_id", "trip_id", "start_date", "start_time", "occupancy_status", "label")
+Saying = tuple[Any, ...]
+
+
+class Reports:
+    """Sayings in the order in which they were first heard; `rank` orders them by content alone."""
+
+    def __init__(self, said: list[list[Any]] | None = None) -> None:
+        self._number: dict[Saying, int] = {}
+        self._said: list[Saying] = []
+        self._waiting: list[Saying] = [tuple(s) for s in said or []]  # known once there is a network
+        self.occupancy: Array = np.empty(0, dtype=object)
+        self.label: Array = np.empty(0, dtype=object)
+        self._arrays = tracking.Reports(*(np.empty(0, np.int32) for _ in range(4)), np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def intern(self, pings: Columns, network: Network) -> Array:
+        """The number (i8) of what each ping says."""
+        for saying in self._waiting:
+            self._add(saying, network)
+        self._waiting = []
+        rows = list(zip(*(pings[name].tolist() for name in FIELDS), strict=True))
+        try:
+            return np.fromiter(map(self._number.__getitem__, rows), dtype=np.int64, count=len(rows))
+        except KeyError:
+            for saying in rows:
+                if saying not in self._number:
+                    self._add(saying, network)
+            return np.fromiter(map(self._number.__getitem__, rows), dtype=np.int64, count=len(rows))
+
+    def arrays(self) -> tracking.Reports:
+        """The sayings as numbers of the network, for the kernels."""
+        return self._arrays
+
+    def of(self, number: int) -> dict[str, Any]:
+        """One saying by field; unknown is None."""
+        out = dict(zip(FIELDS, self._said[number], strict=True))
+        if out["direction_id"] < 0:
+            out["direction_id"] = None
+        return out
+
+    def keep(self, used: Array, network: Network) -> Array:
+        """Forget all but the used ones; the new number of each old one (-1: forgotten)."""
+        number = np.full(len(self), -1, dtype=np.int64)
+        kept = [self._said[i] for i in used.tolist()]
+        number[used] = np.arange(len(kept))
+        self._number.clear()
+        self._said.clear()
+        for saying in kept:
+            self._add(saying, network)
+        return number
+
+    def dump(self) -> list[list[Any]]:
+        """All of them, in order."""
+        return [list(s) for s in self._said or self._waiting]
+
+    def _add(self, saying: Saying, network: Network) -> None:
+        k = len(self._said)
+        self._said.append(saying)
+        self._number[saying] = k
+        if k >= len(self.occupancy):
+            self.occupancy = grown(self.occupancy, k + 1, None)
+            self.label = grown(self.label, k + 1, None)
+            self._arrays = tracking.Reports(*(grown(a, k + 1, -1) for a in self._arrays))
+        route_id, direction, trip_id, _, _, occupancy, label = saying
+        route = network.route_ix.get(route_id, -1)
+        trip = network.trip_ix.get(trip_id, -1)
+        pattern = int(network.trip_pattern_ix[trip]) if trip >= 0 else -1
+        if pattern >= 0 and route < 0:
+            route = int(network.pattern_route_ix[pattern])
+        elif pattern >= 0 and network.pattern_route_ix[pattern] != route:
+            trip = pattern = -1  # they contradict each other: the route is the coarser, and rarer wrong
+        rank = int.from_bytes(blake2b(orjson.dumps(saying), digest_size=8).digest(), "little") >> 1
+        self.occupancy[k], self.label[k] = occupancy, label
+        for array, value in zip(self._arrays, (route, direction, pattern, trip, rank), strict=True):
+            array[k] = value

@@ -1,0 +1,696 @@
+"""The beam: what a vehicle may be doing, and how likely each of it is after one more ping.
+
+A hypothesis is (pattern, metres along it, phase) with a log-weight; a vehicle holds at most MAX_BEAM of them,
+normalised, heaviest first. One ping moves each hypothesis on, weighs it by offset and heading, lets phases
+lead to one another at their rates, and now and then adds what passes near the place (`candidates`). Phases
+compete by density: what a fix costs a hypothesis on a shape in the mean, it costs those off the shapes too, and
+more. GPS error is correlated, so that a fix counts by the time since the last one over about twice the error's
+correlation time. After Newson & Krumm (2009), online as in Goh et al. (2012); the phases are those of MTA Bus Time.
+
+No random numbers; ties are settled by the order of the hypotheses.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from streams.jit import kernel
+from streams.kernels.candidates import MAX_CANDIDATES, near_shapes, nearest_shapes
+from streams.kernels.geometry import snap_window
+from streams.kernels.tables import BUCKET_S, Array
+
+MAX_BEAM = 16
+WORK = 1024
+
+# phases
+IN_SERVICE, LAYOVER, DEADHEAD, OFF_ROUTE, AT_BASE = 0, 1, 2, 3, 4
+
+# what became of a fix
+USED, IMPOSSIBLE_SPEED, FROZEN = 0, 1, 2
+
+# columns of State.ff
+(
+    T,  # time of the last used fix
+    X,
+    Y,
+    ANCHOR_T,  # where it was when the heading was last known from moving
+    ANCHOR_X,
+    ANCHOR_Y,
+    HEADING_T,
+    GATE_T,  # the last fix that was too far away, NaN: none
+    GATE_X,
+    GATE_Y,
+    FROZEN_T,  # since when the coordinates are the same although it reports speed, NaN
+    INJECT_T,
+    BASE_T,  # since when it has stayed within 50 m
+    BASE_X,
+    BASE_Y,
+    SPEED,  # as observed, m/s
+    RUN_D,  # the run: metres along, not decreasing
+    RUN_T,  # time of that
+    RUN_V,  # running speed before the last step, m/s
+    RUN_START,  # first departure, seconds of the service day
+    BEFORE_D,  # the step before the last one began here
+    BEFORE_T,
+    STAND_T,  # since when it stands, NaN while it moves
+    VISIT_ARRIVAL,  # at the last stop gate passed
+    VISIT_DEPARTURE,  # NaN while it stands there
+    CELL_D,  # where and when the run entered the directed cell
+    CELL_T,
+    CELL_DWELL,  # seconds stood at stops in it
+    PASSED,  # latest time told of a gate of this run: no later gate may be earlier
+) = range(29)
+NF = 29
+
+# columns of State.fi
+(
+    N,  # hypotheses
+    STANDING,
+    ROUTE,  # as reported last
+    DIRECTION,
+    PATTERN,
+    LAST_ROUTE,  # of the last run: remembered over gaps
+    RUN_PATTERN,  # -1: not on a run
+    RUN_DAY,
+    RUN_N,  # number of the run on that day; kept after the run
+    RUN_TRIP,
+    RUN_OFF,  # 1: off its route, 2: lost for longer than gap_s
+    NEXT_GATE,  # first gate not passed
+    VISIT_GATE,  # last stop gate passed, -1
+    SPAN,  # the directed cell it is in
+    LAST_TRIP,  # scheduled trip of the last run, -1
+    LAST_DAY,  # latest service day of any run: RUN_N counts from 1 on it
+) = range(16)
+NI = 16
+
+# columns of State.hf and State.hi
+DIST, LOG, SPEED_ALONG, OFFSET = 0, 1, 2, 3
+H_PATTERN, H_PHASE = 0, 1
+
+
+class State(NamedTuple):
+    """Filter states, one per row; a vehicle owns several rows (tracking.py)."""
+
+    ff: Array  # f8 (n, NF)
+    fi: Array  # i4 (n, NI)
+    hf: Array  # f4 (n, MAX_BEAM, 4)
+    hi: Array  # i4 (n, MAX_BEAM, 2)
+
+
+class Work(NamedTuple):
+    """Room for one step; what it holds before a call does not matter."""
+
+    pattern: Array  # i4 (WORK,)
+    phase: Array  # i4
+    dist: Array  # f8
+    speed: Array  # f8
+    log: Array  # f8
+    offset: Array  # f8
+    order: Array  # i4
+    shape: Array  # i4 (MAX_CANDIDATES,)
+    near_dist: Array  # f8
+    near_offset: Array  # f8
+    near_east: Array  # f8
+    near_north: Array  # f8
+    rank: Array  # i4 (MAX_BEAM + 4,): route_dirs
+    mass: Array  # f8
+
+
+def work() -> Work:
+    """Fresh room for one step."""
+    ints, floats = np.int32, np.float64
+    return Work(
+        *(np.zeros(WORK, t) for t in (ints, ints, floats, floats, floats, floats, ints)),
+        *(np.zeros(MAX_CANDIDATES, t) for t in (ints, floats, floats, floats, floats)),
+        np.zeros(MAX_BEAM + 4, ints),
+        np.zeros(MAX_BEAM + 4, floats),
+    )
+
+
+LAYOVER_M = 60.0  # a vehicle waits within this of a terminal
+TERMINAL_M = 60.0  # the run is at its end this far before the last stop
+REJOIN_M = 3000.0  # a detour comes back within this
+EXPECTED_OFFSET = -0.5  # what a good fix costs on a shape in the mean
+
+
+@kernel
+def offset_log(offset_m, sigma_m):
+    """Log-density (up to a constant) of an offset from the shape: Student's t with 4 degrees of freedom."""
+    z = offset_m / sigma_m
+    return -2.5 * np.log1p(0.25 * z * z)
+
+
+@kernel
+def heading_log(east, north, heading_east, heading_north, kappa):
+    """Log-density (up to a constant) of a heading: von Mises around the shape's direction, 2 % anything."""
+    if east == 0.0 and north == 0.0:
+        return 0.0
+    return np.log(0.98 * np.exp(kappa * (east * heading_east + north * heading_north - 1.0)) + 0.02)
+
+
+@kernel
+def report_log(p, route, direction, pattern, tables, stale):
+    """How well a pattern (-1: none) agrees with the reported route, direction and trip's pattern (-1: not said)."""
+    if route < 0:
+        return 0.0
+    if p < 0:
+        return np.log(0.15)
+    if tables.pattern_route_ix[p] != route:
+        return np.log(stale)
+    out = 0.0
+    if pattern >= 0 and p != pattern:
+        out += np.log(0.2)
+    if direction >= 0 and tables.pattern_direction[p] >= 0 and tables.pattern_direction[p] != direction:
+        out += np.log(0.1)
+    return out
+
+
+@kernel
+def _push(work, n, pattern, phase, dist, speed, log, offset):
+    if n >= WORK or not log > -60.0:
+        return n
+    work.pattern[n] = pattern
+    work.phase[n] = phase
+    work.dist[n] = dist
+    work.speed[n] = speed
+    work.log[n] = log
+    work.offset[n] = offset
+    return n + 1
+
+
+@kernel
+def _wait_distance(tables, p, dist, x, y):
+    if dist > 0.0:
+        last = tables.pattern_last[p]
+        return np.hypot(x - tables.point_x[last], y - tables.point_y[last])
+    d = np.hypot(x - tables.pattern_wait_x[p, 0], y - tables.pattern_wait_y[p, 0])
+    e = np.hypot(x - tables.pattern_wait_x[p, 1], y - tables.pattern_wait_y[p, 1])
+    return e if e < d else d  # NaN loses
+
+
+@kernel
+def _prior(times, t, p):
+    b = int(np.floor(t / BUCKET_S))
+    lo, hi = 0, len(times.bucket) - 1
+    while lo < hi:
+        mid = (lo + hi) >> 1
+        if times.bucket[mid] < b:
+            lo = mid + 1
+        else:
+            hi = mid
+    return times.log_prior[lo, p]
+
+
+@kernel
+def _inject(
+    n,
+    fi,
+    t,
+    x,
+    y,
+    heading,
+    east,
+    north,
+    obs_speed,
+    share_service,
+    share_layover,
+    wide,
+    recall,
+    tables,
+    prm,
+    times,
+    work,
+):
+    """Add what passes near (x, y), `share_*` of the whole weight spread by what the timetable and the report expect.
+
+    heading  whether (east, north), the vehicle's direction as a unit vector, is known
+    wide     widen the search until something is found
+    recall   whether the last run's route is a hint
+
+    Returns the new number of hypotheses at work.
+    """
+    if wide:
+        found = nearest_shapes(
+            tables, x, y, work.shape, work.near_dist, work.near_offset, work.near_east, work.near_north
+        )
+    else:
+        found = near_shapes(
+            tables, x, y, tables.grid_size_m, 1,
+            work.shape, work.near_dist, work.near_offset, work.near_east, work.near_north,
+        )  # fmt: skip
+    route, direction, pattern = fi[ROUTE], fi[DIRECTION], fi[PATTERN]
+    start = n
+    total = 0.0
+    reported_found = False
+    for k in range(found):
+        shape = work.shape[k]
+        for j in range(tables.shape_pattern_start[shape], tables.shape_pattern_start[shape + 1]):
+            p = tables.shape_pattern_ix[j]
+            prior = _prior(times, t, p) + report_log(p, route, direction, pattern, tables, prm.stale)
+            if recall and tables.pattern_route_ix[p] == fi[LAST_ROUTE]:
+                prior += np.log(5.0)
+            if tables.pattern_route_ix[p] == route:
+                reported_found = True
+            total += np.exp(prior)
+            log = prior + offset_log(work.near_offset[k], prm.sigma_m)
+            if heading:
+                log += heading_log(work.near_east[k], work.near_north[k], east, north, prm.heading_kappa)
+            n = _push(work, n, p, IN_SERVICE, work.near_dist[k], obs_speed, log, work.near_offset[k])
+    if route >= 0 and not reported_found:
+        # A shape drawn from stop to stop may be far from the street: look along the reported route itself.
+        for j in range(tables.route_pattern_start[route], tables.route_pattern_start[route + 1]):
+            p = tables.route_pattern_ix[j]
+            dist, offset, e, m = snap_window(
+                tables.point_x, tables.point_y, tables.point_dist_m,
+                tables.pattern_first[p], tables.pattern_last[p], 0.0, tables.pattern_length_m[p], x, y,
+            )  # fmt: skip
+            if offset > 400.0:
+                continue
+            prior = _prior(times, t, p) + report_log(p, route, direction, pattern, tables, prm.stale)
+            total += np.exp(prior)
+            log = prior + offset_log(offset, prm.sigma_m)
+            if heading:
+                log += heading_log(e, m, east, north, prm.heading_kappa)
+            n = _push(work, n, p, IN_SERVICE, dist, obs_speed, log, offset)
+    if total > 0.0:
+        norm = np.log(total)
+        at_service, at_layover = np.log(share_service) - norm, np.log(share_layover) - norm
+        end = n
+        for i in range(start, end):
+            p = work.pattern[i]
+            if work.dist[i] < 150.0 and obs_speed < 3.0:
+                prior = work.log[i] - offset_log(work.offset[i], prm.sigma_m)
+                away = _wait_distance(tables, p, 0.0, x, y) - LAYOVER_M
+                if away < 100.0:
+                    n = _push(
+                        work,
+                        n,
+                        p,
+                        LAYOVER,
+                        0.0,
+                        0.0,
+                        prior + at_layover + offset_log(max(0.0, away), prm.sigma_m),
+                        work.offset[i],
+                    )
+            work.log[i] += at_service
+    return n
+
+
+@kernel
+def _settle(n, ff, fi, hf, hi, prm, work):
+    """Merge what is the same, keep the heaviest, normalise; writes them to the state, heaviest first."""
+    order = work.order
+    top = -np.inf
+    for i in range(n):
+        top = max(top, work.log[i])
+    count = 0
+    for i in range(n):  # insertion sort, heaviest first; equal ones keep their order
+        if not work.log[i] > top - 16.0:
+            continue
+        j = count
+        while j > 0 and work.log[order[j - 1]] < work.log[i]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = i
+        count += 1
+    kept = 0
+    limit = min(MAX_BEAM, prm.beam_known if fi[ROUTE] >= 0 else prm.beam)
+    for a in range(count):
+        i = order[a]
+        twin = -1
+        for b in range(kept):
+            if (
+                hi[b, H_PATTERN] == work.pattern[i]
+                and hi[b, H_PHASE] == work.phase[i]
+                and abs(hf[b, DIST] - work.dist[i]) <= prm.merge_m
+            ):
+                twin = b
+                break
+        if twin >= 0:
+            hf[twin, LOG] = np.logaddexp(np.float64(hf[twin, LOG]), work.log[i])
+        elif kept < limit:
+            hi[kept, H_PATTERN] = work.pattern[i]
+            hi[kept, H_PHASE] = work.phase[i]
+            hf[kept, DIST] = work.dist[i]
+            hf[kept, LOG] = work.log[i]
+            hf[kept, SPEED_ALONG] = work.speed[i]
+            hf[kept, OFFSET] = work.offset[i]
+            kept += 1
+    # Summing twins may have changed the order a little.
+    for i in range(1, kept):
+        j = i
+        while j > 0 and hf[j - 1, LOG] < hf[j, LOG]:
+            for c in range(4):
+                keep = hf[j, c]
+                hf[j, c] = hf[j - 1, c]
+                hf[j - 1, c] = keep
+            for c in range(2):
+                keep_i = hi[j, c]
+                hi[j, c] = hi[j - 1, c]
+                hi[j - 1, c] = keep_i
+            j -= 1
+    # A beam that is sure keeps little beside what it is sure of.
+    total = 0.0
+    for i in range(kept):
+        total += np.exp(np.float64(hf[i, LOG]) - hf[0, LOG])
+    depth = 9.0 if total < 1.002 else 14.0
+    while kept > 1 and hf[kept - 1, LOG] < hf[0, LOG] - depth:
+        kept -= 1
+    total = 0.0
+    for i in range(kept):
+        total += np.exp(np.float64(hf[i, LOG]) - hf[0, LOG])
+    norm = hf[0, LOG] + np.log(total)
+    for i in range(kept):
+        hf[i, LOG] -= norm
+    fi[N] = kept
+
+
+@kernel
+def _begin(ff, fi, hf, hi, t, x, y, bearing_deg, speed_mps, tables, prm, times, work):
+    """Start the beam at a first fix, or anew after a long silence or a jump."""
+    heading = bearing_deg == bearing_deg and not speed_mps < 1.0
+    east, north = 0.0, 0.0
+    if heading:
+        east, north = np.sin(np.radians(bearing_deg)), np.cos(np.radians(bearing_deg))
+    speed = speed_mps if speed_mps == speed_mps else 0.0
+    n = _push(
+        work, 0, -1, DEADHEAD, 0.0, 0.0,
+        np.log(0.1) + prm.off_network + report_log(-1, fi[ROUTE], -1, -1, tables, prm.stale)
+        + (prm.off_heading if heading else 0.0), np.nan,
+    )  # fmt: skip
+    n = _inject(
+        n, fi, t, x, y, heading, east, north, speed, 0.8, 0.1, True, fi[LAST_ROUTE] >= 0, tables, prm, times, work
+    )
+    _settle(n, ff, fi, hf, hi, prm, work)
+    ff[T], ff[X], ff[Y] = t, x, y
+    ff[ANCHOR_T], ff[ANCHOR_X], ff[ANCHOR_Y] = t, x, y
+    ff[HEADING_T] = t
+    ff[GATE_T] = np.nan
+    ff[FROZEN_T] = np.nan
+    ff[INJECT_T] = t
+    ff[BASE_T], ff[BASE_X], ff[BASE_Y] = t, x, y
+    ff[SPEED] = speed
+    fi[STANDING] = 1 if speed_mps < prm.stand_mps else 0
+
+
+@kernel
+def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, tables, prm, times, work):
+    """One ping more: filter state `s` moves on to time `t`, later than its last.
+
+    x, y                       metres; bearing_deg and speed_mps NaN if not reported
+    route, direction, pattern  as reported (pattern: of the reported trip), -1 if not
+
+    Returns USED, or why the fix was not used; the state then only remembers that it was seen.
+    """
+    ff, fi, hf, hi = state.ff[s], state.fi[s], state.hf[s], state.hi[s]
+    if fi[N] == 0:
+        fi[ROUTE], fi[DIRECTION], fi[PATTERN] = route, direction, pattern
+        _begin(ff, fi, hf, hi, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
+        return USED
+    dt = t - ff[T]
+    moved = np.hypot(x - ff[X], y - ff[Y])
+    if not moved <= prm.gate_speed_mps * dt + prm.gate_m:
+        again = np.hypot(x - ff[GATE_X], y - ff[GATE_Y]) <= prm.gate_speed_mps * (t - ff[GATE_T]) + prm.gate_m
+        ff[GATE_T], ff[GATE_X], ff[GATE_Y] = t, x, y
+        if not again:
+            return IMPOSSIBLE_SPEED
+        fi[ROUTE], fi[DIRECTION], fi[PATTERN] = route, direction, pattern
+        _begin(ff, fi, hf, hi, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
+        return USED
+    ff[GATE_T] = np.nan
+    frozen = moved < 0.2
+    if frozen and speed_mps >= 3.0:
+        if not ff[FROZEN_T] <= t:
+            ff[FROZEN_T] = t
+        if t - ff[FROZEN_T] > 30.0:
+            return FROZEN
+    else:
+        ff[FROZEN_T] = np.nan
+    if dt > prm.forget_s:
+        fi[ROUTE], fi[DIRECTION], fi[PATTERN] = route, direction, pattern
+        _begin(ff, fi, hf, hi, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
+        return USED
+
+    # --- what this fix says by itself
+    away = np.hypot(x - ff[ANCHOR_X], y - ff[ANCHOR_Y])
+    since = t - ff[ANCHOR_T]
+    reported = speed_mps == speed_mps
+    obs_speed = speed_mps if reported else (away / since if since >= 4.0 else ff[SPEED])
+    standing = speed_mps < prm.stand_mps if reported else (since >= 10.0 and away < 15.0)
+    heading = False
+    east, north = 0.0, 0.0
+    if bearing_deg == bearing_deg and obs_speed > 1.0 and not standing:
+        heading = True
+        east, north = np.sin(np.radians(bearing_deg)), np.cos(np.radians(bearing_deg))
+    elif away >= 15.0 and not standing:
+        heading = True
+        east, north = (x - ff[ANCHOR_X]) / away, (y - ff[ANCHOR_Y]) / away
+    if away >= 15.0:
+        ff[ANCHOR_T], ff[ANCHOR_X], ff[ANCHOR_Y] = t, x, y
+    weigh_offset = min(1.0, dt / prm.offset_tempering_s)
+    weigh_heading = 0.0
+    if heading:
+        weigh_heading = min(1.0, (t - ff[HEADING_T]) / prm.heading_tempering_s)
+        ff[HEADING_T] = t
+    if frozen:
+        weigh_offset *= 0.1
+        weigh_heading *= 0.1
+    off_network = weigh_offset * prm.off_network + weigh_heading * prm.off_heading
+    if np.hypot(x - ff[BASE_X], y - ff[BASE_Y]) > 50.0:
+        ff[BASE_T], ff[BASE_X], ff[BASE_Y] = t, x, y
+    gain = 1.0 - np.exp(-dt / prm.gain_s)
+    if standing:
+        gain *= 0.2
+    ease = 1.0 - np.exp(-dt / 15.0)
+
+    # --- evidence: once per change of what is reported
+    if route != fi[ROUTE] or direction != fi[DIRECTION] or pattern != fi[PATTERN]:
+        fi[ROUTE], fi[DIRECTION], fi[PATTERN] = route, direction, pattern
+        if route >= 0:
+            for k in range(fi[N]):
+                hf[k, LOG] += report_log(hi[k, H_PATTERN], route, direction, pattern, tables, prm.stale)
+
+    # --- each hypothesis moves on
+    n = 0
+    dead = 0.0
+    px, py, pd = tables.point_x, tables.point_y, tables.point_dist_m
+    for k in range(fi[N]):
+        p, phase = hi[k, H_PATTERN], hi[k, H_PHASE]
+        d, log, v = np.float64(hf[k, DIST]), np.float64(hf[k, LOG]), np.float64(hf[k, SPEED_ALONG])
+        if phase == IN_SERVICE:
+            first, last, length = tables.pattern_first[p], tables.pattern_last[p], tables.pattern_length_m[p]
+            low, high = max(0.0, d - prm.back_m), min(length, d + prm.max_speed_mps * dt + prm.back_m)
+            at, offset, e, m = snap_window(px, py, pd, first, last, low, high, x, y)
+            drive = 0.0 if standing else (0.5 * (v + speed_mps) if reported else v)
+            ahead = min(high, d + drive * dt)
+            new = at if abs(at - ahead) > 150.0 else ahead + gain * (at - ahead)
+            new = min(length, max(low, new))
+            v_now = max(0.0, (new - d) / dt)
+            v = speed_mps if reported else v + ease * (v_now - v)
+            cost = weigh_offset * (1.0 + min(3.0, max(0.0, (offset - 45.0) / 30.0))) * offset_log(offset, prm.sigma_m)
+            if heading:
+                cost += weigh_heading * heading_log(e, m, east, north, prm.heading_kappa)
+            stop = tables.pstop_start[p + 1] - 1
+            if new >= tables.pstop_dist_m[stop] - TERMINAL_M:
+                stay = -dt / prm.terminal_s
+                follow = tables.pattern_next_ix[p]
+                beyond = 0.0 if follow >= 0 else length
+                follow = follow if follow >= 0 else p
+                wait = max(0.0, _wait_distance(tables, follow, beyond, x, y) - LAYOVER_M)
+                n = _push(
+                    work, n, follow, LAYOVER, beyond, 0.0,
+                    log + np.log(1.0 - np.exp(stay)) + weigh_offset * (EXPECTED_OFFSET + offset_log(wait, prm.sigma_m))
+                    + weigh_heading * prm.off_heading, offset,
+                )  # fmt: skip
+                log += stay
+            if offset > 2.0 * prm.sigma_m:
+                n = _push(work, n, p, OFF_ROUTE, d, 0.0, log + np.log(min(0.5, dt / prm.leave_s)) + off_network, offset)
+            n = _push(work, n, p, IN_SERVICE, new, v, log + cost, offset)
+        elif phase == LAYOVER:
+            wait = max(0.0, _wait_distance(tables, p, d, x, y) - LAYOVER_M)
+            cost = weigh_offset * (EXPECTED_OFFSET + offset_log(wait, prm.sigma_m)) + weigh_heading * prm.off_heading
+            if obs_speed > 3.0:
+                cost -= 1.5 * min(1.0, dt / 15.0)
+            if d == 0.0:
+                first, last, length = tables.pattern_first[p], tables.pattern_last[p], tables.pattern_length_m[p]
+                at, offset, e, m = snap_window(
+                    px, py, pd, first, last, 0.0, min(length, 300.0 + prm.max_speed_mps * dt), x, y
+                )
+                stay = -dt / (prm.depart_moving_s if obs_speed > 2.0 else prm.depart_standing_s)
+                if offset < 100.0:
+                    go = weigh_offset * offset_log(offset, prm.sigma_m)
+                    if heading:
+                        go += weigh_heading * heading_log(e, m, east, north, prm.heading_kappa)
+                    n = _push(work, n, p, IN_SERVICE, at, obs_speed, log + np.log(1.0 - np.exp(stay)) + go, offset)
+                    cost += stay
+            n = _push(work, n, p, LAYOVER, d, 0.0, log + cost, wait)
+        elif phase == OFF_ROUTE:
+            first, last, length = tables.pattern_first[p], tables.pattern_last[p], tables.pattern_length_m[p]
+            at, offset, e, m = snap_window(px, py, pd, first, last, max(0.0, d - 50.0), min(length, d + REJOIN_M), x, y)
+            if offset < 3.0 * prm.sigma_m:
+                back = weigh_offset * offset_log(offset, prm.sigma_m)
+                if heading:
+                    back += weigh_heading * heading_log(e, m, east, north, prm.heading_kappa)
+                stay = -dt / prm.rejoin_s
+                n = _push(work, n, p, IN_SERVICE, at, obs_speed, log + np.log(1.0 - np.exp(stay)) + back, offset)
+                log += stay
+            far = 2.0 * weigh_offset if offset > 600.0 else 0.0
+            n = _push(work, n, p, OFF_ROUTE, d, 0.0, log + off_network - far, offset)
+        elif phase == DEADHEAD:
+            dead += np.exp(log)
+            if t - ff[BASE_T] > 600.0:
+                n = _push(work, n, -1, AT_BASE, 0.0, 0.0, log + np.log(min(0.5, dt / 60.0)) + off_network, np.nan)
+            n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, log + off_network, np.nan)
+        else:
+            cost = off_network - (3.0 if t - ff[BASE_T] < 60.0 else 0.0)
+            n = _push(work, n, -1, AT_BASE, 0.0, 0.0, log + cost, np.nan)
+            dead += np.exp(log)
+    n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, np.log(min(0.5, dt / prm.deadhead_s)) + off_network, np.nan)
+
+    # --- and what else passes here
+    sure = fi[N] > 0 and hf[0, LOG] > -0.01
+    waited = t - ff[INJECT_T]
+    if not frozen and waited >= (4.0 if sure else 1.0) * prm.inject_s:
+        ff[INJECT_T] = t
+        share = min(0.5, waited / prm.jump_s) * (1.0 - min(1.0, dead)) + min(0.9, waited / prm.pick_up_s) * dead
+        n = _inject(
+            n, fi, t, x, y, heading, east, north, obs_speed, share, share, False, False, tables, prm, times, work
+        )
+    _settle(n, ff, fi, hf, hi, prm, work)
+    ff[T], ff[X], ff[Y] = t, x, y
+    ff[SPEED] = obs_speed
+    fi[STANDING] = 1 if standing else 0
+    return USED
+
+
+# what is published of a beam: columns of the integer and the float part
+P_PHASE, P_PATTERN, P_ROUTE, P_DIRECTION, P_OFF, P_CANDIDATES = 0, 1, 2, 3, 4, 5
+P_DIST, P_OFFSET, P_PROBABILITY, P_SPEED = 0, 1, 2, 3
+UNDECIDED = -1
+
+
+@kernel
+def decide(state, s, tables, prm, out_i, out_f, work):
+    """What a beam says: phase, route, direction, pattern and place where one is likely enough, else what is common.
+
+    out_i  (6,) phase (UNDECIDED if none has half of the weight), pattern, route, direction (-1), whether it is off its
+           route, and how many candidates (route and direction) stand in work.rank and work.mass, likeliest first
+    out_f  (4,) metres along (NaN unless on route), offset, probability of what is said, speed along the pattern
+    """
+    fi, hf, hi = state.fi[s], state.hf[s], state.hi[s]
+    out_i[P_PHASE] = UNDECIDED
+    out_i[P_PATTERN] = out_i[P_ROUTE] = out_i[P_DIRECTION] = -1
+    out_i[P_OFF] = out_i[P_CANDIDATES] = 0
+    out_f[P_DIST] = out_f[P_OFFSET] = out_f[P_SPEED] = np.nan
+    service, layover, dead, base = 0.0, 0.0, 0.0, 0.0
+    ranks = 0
+    for k in range(fi[N]):
+        phase, mass = hi[k, H_PHASE], np.exp(np.float64(hf[k, LOG]))
+        if phase == IN_SERVICE or phase == OFF_ROUTE:
+            service += mass
+        elif phase == LAYOVER:
+            layover += mass
+        elif phase == DEADHEAD:
+            dead += mass
+        else:
+            base += mass
+    phase, mass = IN_SERVICE, service
+    if layover > mass:
+        phase, mass = LAYOVER, layover
+    if dead > mass:
+        phase, mass = DEADHEAD, dead
+    if base > mass:
+        phase, mass = AT_BASE, base
+    out_f[P_PROBABILITY] = mass
+    if mass >= 0.5:
+        out_i[P_PHASE] = phase
+    if phase == DEADHEAD or phase == AT_BASE:
+        return
+    # by route and direction, within the phase
+    for k in range(fi[N]):
+        own = hi[k, H_PHASE]
+        if phase == LAYOVER:
+            if own != LAYOVER:
+                continue
+        elif own != IN_SERVICE and own != OFF_ROUTE:
+            continue
+        route_dir = tables.pattern_route_dir_ix[hi[k, H_PATTERN]]
+        j = 0
+        while j < ranks and work.rank[j] != route_dir:
+            j += 1
+        if j == ranks:
+            work.rank[j] = route_dir
+            work.mass[j] = 0.0
+            ranks += 1
+        work.mass[j] += np.exp(np.float64(hf[k, LOG]))
+    for i in range(1, ranks):
+        j = i
+        while j > 0 and work.mass[j - 1] < work.mass[j]:
+            keep, keep_mass = work.rank[j], work.mass[j]
+            work.rank[j], work.mass[j] = work.rank[j - 1], work.mass[j - 1]
+            work.rank[j - 1], work.mass[j - 1] = keep, keep_mass
+            j -= 1
+    run = fi[RUN_PATTERN]
+    best = work.rank[0]
+    held = run >= 0 and tables.pattern_route_dir_ix[run] == best
+    if work.mass[0] < (0.4 if held else prm.match_threshold):
+        out_i[P_CANDIDATES] = ranks
+        # the part that all candidates share
+        route, direction = -1, -1
+        same_route, same_direction = True, True
+        for j in range(ranks):
+            for k in range(fi[N]):
+                p = hi[k, H_PATTERN]
+                if p >= 0 and tables.pattern_route_dir_ix[p] == work.rank[j]:
+                    r, w = tables.pattern_route_ix[p], tables.pattern_direction[p]
+                    if j == 0:
+                        route, direction = r, w
+                    same_route = same_route and r == route
+                    same_direction = same_direction and w == direction
+                    break
+        if same_route:
+            out_i[P_ROUTE] = route
+            out_i[P_DIRECTION] = direction if same_direction else -1
+        return
+    # the pattern: the run's own as long as it is not much the worse one
+    p_best, p_mass, run_mass = -1, 0.0, 0.0
+    for k in range(fi[N]):
+        p, own = hi[k, H_PATTERN], hi[k, H_PHASE]
+        if p < 0 or tables.pattern_route_dir_ix[p] != best:
+            continue
+        if (own == LAYOVER) != (phase == LAYOVER):
+            continue
+        mass = 0.0
+        for j in range(fi[N]):
+            if hi[j, H_PATTERN] == p and (hi[j, H_PHASE] == LAYOVER) == (phase == LAYOVER):
+                mass += np.exp(np.float64(hf[j, LOG]))
+        if p == run:
+            run_mass = mass
+        if mass > p_mass:
+            p_best, p_mass = p, mass
+    if phase != LAYOVER and run_mass > 0.5 * p_mass:
+        p_best = run
+    out_i[P_PATTERN] = p_best
+    out_i[P_ROUTE] = tables.pattern_route_ix[p_best]
+    out_i[P_DIRECTION] = tables.pattern_direction[p_best]
+    out_f[P_PROBABILITY] = work.mass[0]
+    if phase == LAYOVER:
+        return
+    on, off = 0.0, 0.0
+    at = -1
+    for k in range(fi[N]):
+        if hi[k, H_PATTERN] != p_best:
+            continue
+        mass = np.exp(np.float64(hf[k, LOG]))
+        if hi[k, H_PHASE] == IN_SERVICE:
+            on += mass
+            if at < 0:
+                at = k
+        elif hi[k, H_PHASE] == OFF_ROUTE:
+            off += mass
+    if off > on or at < 0:
+        out_i[P_OFF] = 1
+        return
+    out_f[P_DIST] = hf[at, DIST]
+    out_f[P_OFFSET] = hf[at, OFFSET]
+    out_f[P_SPEED] = hf[at, SPEED_ALONG]
