@@ -57,7 +57,7 @@ class Finish:
     # --- facts
 
     def _positions(self) -> pl.LazyFrame:
-        return self.parts["positions"].scan().unique(["vehicle_id", "timestamp"], keep="last", maintain_order=True)
+        return _last_word(self.parts["positions"].scan(), "vehicle_id", "timestamp")
 
     def _vehicle_locations(self) -> pl.LazyFrame:
         last = self._positions()
@@ -157,7 +157,7 @@ class Finish:
             leader_id=ahead("vehicle_id"),
             leader_time=ahead("arrival_time"),
             leader_date=ahead("service_date"),
-        ).with_columns(headway_s=pl.col("arrival_time") - pl.col("leader_time"))
+        ).with_columns(headway_s=(pl.col("arrival_time") - pl.col("leader_time")).round(2))
         overnight = (pl.col("leader_date") != pl.col("service_date")) & (pl.col("headway_s") > self.overnight_s)
         followed = followed.select(
             "trip_id_performed",

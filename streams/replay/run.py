@@ -34,6 +34,7 @@ from streams.settings import Settings, WrongSetting
 from streams.sources.recording import REJECTS, Recording, UnusableSource, to_columns
 from streams.sources.registry import FORMATS, open_source
 
+Array = np.ndarray
 Tell = Callable[[str, int, int], None]  # what is being done, how much of it is done, how much there is
 
 STEP_ROWS = 16_384  # rows that are turned into arrays at a time
@@ -152,6 +153,7 @@ class _Engine:
         self.track_state, self.city_state = self.track.fresh(0), self.city.fresh(0)
         self.pending: dict[str, list[Columns]] = {name: [] for name in _SAID}
         self.pending_rows = 0
+        self.refused: list[tuple[Array, Array]] = []  # rows of the recording, and why
 
     def run(self, tell: Tell) -> None:
         """The whole recording, and then silence until everything is closed."""
@@ -182,7 +184,8 @@ class _Engine:
                 self.pending[name].append(columns)
                 self.pending_rows += messages.rows(columns)
         if messages.rows(rejects):
-            self.refuse(rejects)
+            self.refused.append((rejects["source_offset"] + rejects["source_index"], rejects["reason"]))
+            self.pending_rows += messages.rows(rejects)
         if self.pending_rows >= STEP_ROWS:
             self.put_aside()
 
@@ -198,12 +201,14 @@ class _Engine:
                 cell = pl.Series("cell_ix", self.cells.of(columns))
                 frame = frame.with_columns(cell.set(cell < 0, None))
             self.parts[name].add(frame)
+        if self.refused:
+            self.refuse(*(np.concatenate(both) for both in zip(*self.refused, strict=True)))
+        self.refused = []
         self.pending = {name: [] for name in _SAID}
         self.pending_rows = 0
 
-    def refuse(self, rejects: Columns) -> None:
+    def refuse(self, row: Array, reason: Array) -> None:
         """Rejects of the engine, with their place in the recording's files."""
-        row = rejects["source_offset"] + rejects["source_index"]
         original = self.recording.frame[row]
         raw = [
             orjson.dumps({k: r[k] for k in PING if r[k] is not None}).decode() for r in original.iter_rows(named=True)
@@ -214,7 +219,7 @@ class _Engine:
                 "source_index",
                 pl.col("timestamp").alias("event_timestamp"),
                 "vehicle_id",
-                reason=pl.Series(rejects["reason"].tolist(), dtype=pl.String),
+                reason=pl.Series(reason.tolist(), dtype=pl.String),
                 raw=pl.Series(raw, dtype=pl.String),
             )
         )

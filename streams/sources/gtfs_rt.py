@@ -13,6 +13,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from google.transit import gtfs_realtime_pb2
 
+from streams.engine.rejects import Reject
 from streams.sources.files import members
 from streams.sources.recording import REJECTS, Recording, UnusableSource
 from streams.sources.rows import Options, pings_of, reject
@@ -55,7 +56,7 @@ def parse(messages: Iterable[tuple[str, bytes]], options: Options, name: str) ->
         try:
             message = decode(data)
         except ValueError:
-            rejects.append(reject(source, 0, "NOT_A_FEED", data))
+            rejects.append(reject(source, 0, Reject.NOT_A_FEED, data))
             continue
         read += 1
         for at, entity in enumerate(message.entity):

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import polars as pl
 
+from streams.engine.rejects import Reject
 from streams.sources.files import read
 from streams.sources.recording import REJECTS, Recording
 from streams.sources.rows import Options, pings_of, reject
@@ -34,7 +35,7 @@ def read_rows(data: bytes, name: str) -> tuple[list[dict[str, Any]], list[int], 
         try:
             found = unfold(orjson.loads(document))
         except orjson.JSONDecodeError:
-            rejects.append(reject(name, at, "NOT_JSON", document))
+            rejects.append(reject(name, at, Reject.NOT_JSON, document))
             at += 1
             continue
         for row in found:
@@ -42,7 +43,7 @@ def read_rows(data: bytes, name: str) -> tuple[list[dict[str, Any]], list[int], 
                 rows.append(flat(row))
                 index.append(at)
             else:
-                rejects.append(reject(name, at, "NOT_A_PING", orjson.dumps(row)))
+                rejects.append(reject(name, at, Reject.NOT_JSON, orjson.dumps(row)))
             at += 1
     return rows, index, rejects
 

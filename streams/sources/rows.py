@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import orjson
 import polars as pl
 
+from streams.engine.rejects import RAW_BYTES, Reject
 from streams.messages import PING, PING_REQUIRED, Kind
 from streams.sources.recording import REJECTS, Recording, UnusableSource, in_order
 from streams.sources.times import posix
@@ -28,7 +29,6 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "record_time": ("ingest_time", "feed_timestamp", "received_at"),
 }
 # Names that may stand on the left of --columns: a ping's own, the ingest time, and other units.
-RAW_BYTES = 64 << 10  # of a row that cannot be used, this much is kept
 NAMES = (*PING, "record_time", "speed_kmh", "odometer_km")
 
 
@@ -75,6 +75,7 @@ def pings_of(
     n = table.height
     notes: dict[str, int] = {}
     present: dict[str, pl.Series] = {}  # was there a value at all
+    strange: dict[str, pl.Series] = {}  # was it NaN or infinite
     cells = {ours: _blank_is_null(table[theirs].alias(ours)) for ours, theirs in chosen.items()}
 
     def numbers(name: str) -> pl.Series:
@@ -84,7 +85,8 @@ def pings_of(
         elif not values.dtype.is_numeric() or values.dtype == pl.Boolean:
             values = values.cast(pl.String, strict=False).cast(pl.Float64, strict=False)
         values = values.cast(pl.Float64)
-        return values.set(~values.is_finite().fill_null(False), None)
+        strange[name] = values.is_not_null() & ~values.is_finite().fill_null(True)
+        return values.set(strange[name], None)
 
     def ids(name: str) -> pl.Series:
         return _text(cells[name])
@@ -140,8 +142,10 @@ def pings_of(
     reason = pl.Series([None], dtype=pl.String).new_from_index(0, n)
     for name in reversed(PING_REQUIRED):
         lost = frame[name].is_null()
-        kind_of_loss = "BAD_TIME" if name == "timestamp" else "BAD_NUMBER"
-        reason = reason.set(lost & present[name], kind_of_loss).set(lost & ~present[name], "MISSING_FIELD")
+        reason = reason.set(lost & present[name], Reject.WRONG_TYPE.name)
+        if name in strange:
+            reason = reason.set(lost & strange[name], Reject.NOT_A_NUMBER.name)
+        reason = reason.set(lost & ~present[name], Reject.MISSING_FIELD.name)
     usable = reason.is_null()
     before = pl.DataFrame(schema=REJECTS) if rejects is None else rejects
     if usable.all():
@@ -197,14 +201,14 @@ def _text(column: pl.Series) -> pl.Series:
     return text
 
 
-def reject(source: str, index: int, reason: str, raw: bytes) -> dict[str, object]:
+def reject(source: str, index: int, reason: Reject, raw: bytes) -> dict[str, object]:
     """A row of REJECTS for something of which no field could be read."""
     return {
         "source": source,
         "source_index": index,
         "event_timestamp": None,
         "vehicle_id": None,
-        "reason": reason,
+        "reason": reason.name,
         "raw": raw[:RAW_BYTES].decode("utf-8", errors="replace"),
     }
 

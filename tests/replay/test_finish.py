@@ -370,9 +370,9 @@ def test_rejects_are_known_by_their_place_in_the_file(run: Run) -> None:
     run.say(
         "rejects",
         {"source": "f", "source_index": 7, "reason": "TOO_LATE", "event_timestamp": T0},
-        {"source": "f", "source_index": 2, "reason": "BAD_TIME"},
+        {"source": "f", "source_index": 2, "reason": "WRONG_TYPE"},
     )
-    assert [(r["index"], r["reason"]) for r in run.table("rejects")] == [(2, "BAD_TIME"), (7, "TOO_LATE")]
+    assert [(r["index"], r["reason"]) for r in run.table("rejects")] == [(2, "WRONG_TYPE"), (7, "TOO_LATE")]
 
 
 def test_cells_agree_with_the_spans_of_a_pattern(network: Network) -> None:

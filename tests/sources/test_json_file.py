@@ -51,8 +51,8 @@ def test_a_line_that_is_not_json_is_a_reject_and_the_others_are_used(tmp_path: P
     assert recording.frame["source_index"].to_list() == [0, 4]
     rejects = {r["source_index"]: (r["reason"], r["raw"]) for r in recording.rejects.to_dicts()}
     assert rejects[1] == ("NOT_JSON", lines[1].decode())
-    assert rejects[2] == ("NOT_A_PING", "17")
-    assert rejects[3][0] == "BAD_NUMBER"
+    assert rejects[2] == ("NOT_JSON", "17")
+    assert rejects[3][0] == "WRONG_TYPE"
 
 
 def test_objects_within_a_row_have_dotted_names(tmp_path: Path) -> None:

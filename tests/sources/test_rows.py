@@ -22,11 +22,11 @@ def one(**values: object) -> pl.DataFrame:
         ("vehicle_id", "", "MISSING_FIELD"),
         ("vehicle_id", "  ", "MISSING_FIELD"),
         ("timestamp", None, "MISSING_FIELD"),
-        ("timestamp", "yesterday", "BAD_TIME"),
+        ("timestamp", "yesterday", "WRONG_TYPE"),
         ("lat", "", "MISSING_FIELD"),
-        ("lat", "six", "BAD_NUMBER"),
-        ("lat", "nan", "BAD_NUMBER"),
-        ("lon", "inf", "BAD_NUMBER"),
+        ("lat", "six", "WRONG_TYPE"),
+        ("lat", "nan", "NOT_A_NUMBER"),
+        ("lon", "inf", "NOT_A_NUMBER"),
     ],
 )
 def test_a_row_without_a_required_field_is_a_reject_with_its_row(field: str, value: str, reason: str) -> None:
