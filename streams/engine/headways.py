@@ -86,7 +86,6 @@ class State:
     said: Array  # i4
     gone: Array  # bool
     count: Array  # i4 (n_rings,)
-    forgot: Array  # bool (n_rings,)
     latest: dict[str, Array]  # by vehicle, see _LATEST
     changes: Changes | None = None  # of the record being observed; not kept
 
@@ -138,7 +137,6 @@ class Headways:
             np.zeros((n, width), dtype=np.int32),
             np.zeros((n, width), dtype=np.bool_),
             np.zeros(n, dtype=np.int32),
-            np.zeros(n, dtype=np.bool_),
             {name: np.empty(0, dtype=dtype) for name, (dtype, _) in _LATEST.items()},
         )
 
@@ -165,7 +163,6 @@ class Headways:
         return {
             "ring": used.astype(np.int32),
             "count": count.astype(np.int8),
-            "forgot": state.forgot[used],
             "base": np.array([base]),
             "time_cs": np.rint((time - base) * 100.0).astype(
                 np.int64 if len(time) and np.ptp(time) > 2e7 else np.int32
@@ -184,7 +181,6 @@ class Headways:
             return state
         used = tree["ring"]
         state.count[used] = tree["count"]
-        state.forgot[used] = tree["forgot"]
         held = np.zeros(state.time.shape, dtype=np.bool_)
         held[used] = np.arange(kernels.WIDTH) < tree["count"][:, None]
         state.time[held] = np.round(float(tree["base"][0]) + tree["time_cs"] / 100.0, 2)
@@ -365,7 +361,7 @@ def _pass(
             np.empty(size, dtype=np.float64),
         )
         begin, k, missed = kernels.pass_gates(
-            state.time, state.run, state.revision, state.said, state.gone, state.count, state.forgot,
+            state.time, state.run, state.revision, state.said, state.gone, state.count,
             run_key, run_day, overnight_s, begin, ring, run, time, revision, gone, *out,
         )  # fmt: skip
         lost += missed

@@ -56,7 +56,7 @@ def rings_of_gates(pgate_start, pgate_slot_ix, pgate_stop_pos, n_slots, every):
 
 @kernel
 def pass_gates(
-    ring_time, ring_run, ring_revision, ring_said, ring_gone, ring_count, ring_forgot,
+    ring_time, ring_run, ring_revision, ring_said, ring_gone, ring_count,
     run_key, run_day, day_gap_s,
     begin, ring, run, time, revision, gone,
     out_ring, out_run, out_time, out_leader, out_headway, out_revision, out_gone, out_old_time, out_old_headway,
@@ -68,15 +68,17 @@ def pass_gates(
     ring_revision  (n_rings, WIDTH) i4 revision of the newest fact about it: an older or equal one is a repeat
     ring_said      (n_rings, WIDTH) i4 how often its headway was told
     ring_gone      (n_rings, WIDTH) bool withdrawn: keeps its place so that a repeat is known as one, leads nobody
-    ring_count     (n_rings,) i4 passings held;  ring_forgot (n_rings,) bool: an older one was dropped
+    ring_count     (n_rings,) i4 passings held
     run_key        (n_runs,) u8 breaks ties of time by content;  run_day (n_runs,) i8 service day, 0 unknown
     day_gap_s      a passing of another service day leads only within this
     begin          first passing to take: the kernel stops when the output might not hold the next one
     ring, run, time, revision, gone  (n,) the passings in the order in which they came; ring -1: not reported
 
     Output rows (at least ROOM long): ring, run, time, the leader's run (-1 none), headway_s (NaN without a leader),
-    revision of the row, gone (withdrawn), and the time and headway told before (old_time NaN: not told before).
-    A passing older than everything in a full ring has no place any more. Changes the rings in place.
+    revision of the row, gone (withdrawn), and the time and headway told before (time NaN: not told before; headway NaN
+    too where its leader has been dropped since).
+    A passing older than everything in a full ring has no place any more; behind a withdrawn passing that was the
+    oldest remembered, the leader is unknown. Changes the rings in place.
     Returns (next passing, output rows, passings without a place).
     """
     s_time = np.empty(ROOM, np.float64)
@@ -175,8 +177,6 @@ def pass_gates(
                 same = was and old_leader[j] == new_leader[j] and old_time[j] == s_time[j]
                 same = same and (old_headway[j] == new_headway[j] or new_leader[j] < 0)
                 told = not same
-            if told and j != own and ring_forgot[r] and _live_before(s_gone, j) < 0:
-                told = False  # its leader was dropped from the ring: what was told stands
             if told:
                 out_ring[k] = r
                 out_run[k] = s_run[j]
@@ -199,8 +199,6 @@ def pass_gates(
             ring_said[r, j - drop] = s_said[j]
             ring_gone[r, j - drop] = s_gone[j]
         ring_count[r] = c - drop
-        if drop > 0:
-            ring_forgot[r] = True
     return n, k, lost
 
 
@@ -230,15 +228,6 @@ def _swap(time, run, revision, said, gone, old_time, old_leader, old_headway, a,
     old_time[a], old_time[b] = old_time[b], old_time[a]
     old_leader[a], old_leader[b] = old_leader[b], old_leader[a]
     old_headway[a], old_headway[b] = old_headway[b], old_headway[a]
-
-
-@kernel
-def _live_before(gone, j):
-    """The nearest passing before `j` that is not withdrawn, -1 for none."""
-    i = j - 1
-    while i >= 0 and gone[i]:
-        i -= 1
-    return i
 
 
 @kernel

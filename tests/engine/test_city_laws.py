@@ -21,7 +21,7 @@ from tests.engine.driving import Log, final, rows_of
 
 LATENESS_S = 30.0
 # the whole city is asked for statements at every grid point: fewer examples, each of many moments
-FEWER = settings(max_examples=max(12, settings().max_examples // 5))
+FEWER = settings(max_examples=max(10, settings().max_examples // 8))
 
 
 @lru_cache

@@ -155,6 +155,25 @@ def test_the_two_ends_of_a_loop_do_not_lead_each_other():
     assert len({(r["trip_id_performed"], r["gate_id"]) for r in ends}) == 6
 
 
+def test_a_place_that_a_run_passes_twice_is_two_places_with_two_names():
+    picture = """
+    D---A---B
+    |       |
+    +-------C
+    """
+    network, drawing = draw(picture, {"R": "ABCDA"}, metres_per_char=100)
+    p = drawing.pattern_ix("R")
+    gates = network.pgate_gate_ix[network.pgate_start[p] : network.pgate_start[p + 1]]
+    assert gates[0] == gates[-1], "the loop begins and ends at one gate"
+    log = Log(network, drawing)
+    rows = final(told(city_of(network), log, [log.run("v1", "R", "07:00:00"), log.run("v2", "R", "07:03:00")]))
+    ends = sorted((r["dist_m"], r["gate_id"], r["vehicle_id"]) for r in rows.values() if r["stop_id"] == "A")
+    assert [v for *_, v in ends] == ["v1", "v2"] * 2
+    first, last = ends[0][1], ends[-1][1]
+    assert last == f"{first}#2"
+    assert {r["headway_s"] for r in rows.values() if r["vehicle_id"] == "v2"} == {180.0}
+
+
 def test_a_timetable_gives_the_gap_to_the_trip_before():
     trips = {"R": ["07:00:00", "07:10:00", "07:40:00"]}
     network, drawing = draw(STREET, {"R": "ABCDE"}, trips=trips)

@@ -27,7 +27,6 @@ class Rings:
             np.zeros((n_rings, w), np.int32),
             np.zeros((n_rings, w), np.bool_),
             np.zeros(n_rings, np.int32),
-            np.zeros(n_rings, np.bool_),
         )
         self.runs = []
         self.day_of = day_of
@@ -35,6 +34,7 @@ class Rings:
         self.told = {}  # (ring, run): (time, leader, headway), as a reader of the topic keeps it
         self.revisions = {}
         self.lost = 0
+        self.forgetful = False  # the leader of the passing that is withdrawn was dropped from the ring before
 
     def feed(self, facts, room=None):
         for _, run, *_ in facts:
@@ -71,7 +71,7 @@ class Rings:
             assert math.isnan(old_time) == (before is None)
             if before is not None:
                 assert before[0] == old_time
-                assert before[2] == old_headway or math.isnan(before[2])
+                assert before[2] == old_headway or math.isnan(before[2]) or self.forgetful
             if not is_gone:
                 self.told[identity] = (at, self.runs[leader] if leader >= 0 else None, headway)
         return rows
@@ -152,6 +152,24 @@ def test_a_ring_keeps_its_last_passings_and_forgets_quietly():
     assert rings.headways()[1:] == [(f"r{i:02}", 100.0) for i in range(1, n)]
     assert rings.feed([(0, "late", 250.0, 0, False)]) == []
     assert rings.lost == 1
+
+
+@pytest.mark.parametrize(("name", "lost"), [("q", 1), ("s", 0)])
+def test_a_tie_with_the_oldest_of_a_full_ring_is_settled_by_the_runs_id(name, lost):
+    rings = Rings(1)
+    rings.feed([(0, f"r{i:02}", 100.0 * i, 0, False) for i in range(kernels.WIDTH)])
+    rings.feed([(0, name, 0.0, 0, False)])
+    assert rings.lost == lost
+
+
+def test_behind_a_withdrawn_bus_that_was_the_oldest_remembered_the_leader_is_unknown():
+    rings = Rings(1)
+    rings.feed([(0, f"r{i:02}", 100.0 * i, 0, False) for i in range(kernels.WIDTH + 2)])
+    rings.forgetful = True
+    rings.feed([(0, "r02", 200.0, 1, True)])
+    assert rings.told[0, "r03"][1] is None
+    assert math.isnan(rings.told[0, "r03"][2])
+    assert rings.told[0, "r04"][1:] == ("r03", 100.0)
 
 
 def test_a_fact_about_no_gate_is_passed_over():
