@@ -27,6 +27,7 @@ LIVE_S = 30.0  # how often live rows are made
 SETTLE_S = 300.0  # after the end of a window everything in it has closed
 CURRENT_S = 1200.0  # a cell not driven through for longer has nothing current to say
 DETERMINED_WITHIN_S = 120.0  # a traversal settled later than this after it ended counts where it was settled
+FASTEST_MPS = 40.0  # faster is two pings that disagree about the place
 DEFAULT_PACE = 0.2  # s/m where no timetable says anything: 18 km/h
 LEVELS = np.array(
     [None, "RUNNING_SMOOTHLY", "STOP_AND_GO", "CONGESTION", "SEVERE_CONGESTION"], dtype=object
@@ -237,8 +238,9 @@ class Congestion:
     def _settle(self, city: CityState, state: CongestionState, at: float) -> None:
         """Closed traversals go to their windows, and through the filter in order of time."""
         closed = state.pending.take()
-        good = (closed["metres"] > 0) & (closed["seconds"] > 0)
+        good = (closed["metres"] > 0) & (closed["seconds"] > 0) & (closed["metres"] <= FASTEST_MPS * closed["seconds"])
         if not good.all():
+            city.count("traversals_implausible", int(np.count_nonzero(~good)))
             closed = {name: values[good] for name, values in closed.items()}
         left = np.maximum(closed["entered_at"] + closed["seconds"], closed["determined_at"] - DETERMINED_WITHIN_S)
         window = np.floor(left / self.window_s) * self.window_s

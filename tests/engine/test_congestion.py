@@ -130,6 +130,25 @@ def test_a_jam_shows_its_level_and_relaxes(network):
     assert part.now[3] == pytest.approx(part.usual[3], rel=0.05)
 
 
+def test_what_no_bus_can_do_is_counted_and_left_out(network):
+    said, state = run(
+        network,
+        [
+            record(
+                traversal("A", entered=EIGHT + 10, seconds=20),
+                traversal("B", entered=EIGHT + 20, seconds=0.4),
+                traversal("C", entered=EIGHT + 30, seconds=0.0),
+                closed=[(v, EIGHT + 100) for v in "ABC"],
+                at=EIGHT + 100,
+            )
+        ],
+        end=EIGHT + 610,
+    )
+    final = rows_of(said, final=True)
+    assert (final["speed_mps"].tolist(), final["n_samples"].tolist()) == ([5.0], [1])
+    assert state.counts["traversals_implausible"] == 2
+
+
 # --- laws
 
 trips = st.lists(
