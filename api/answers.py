@@ -1,5 +1,6 @@
 """Answers as bytes: made once per snapshot, served to all who ask the same, with ETag and gzip."""
 
+import asyncio
 import gzip
 import hashlib
 from collections.abc import Callable, Coroutine
@@ -15,6 +16,7 @@ from api.snapshot import Snapshot
 from api.view import View
 
 ZIP_FROM = 1024  # bytes; a smaller body fits in one packet anyway
+ZIP_ASIDE = 65_536  # bytes; a larger body is zipped in a thread, or every other request would wait for it
 JSON = b"application/json"
 GEOJSON = b"application/geo+json"
 
@@ -35,6 +37,7 @@ class Answer(Response):
         ]
         self._plain = [*self._base, (b"content-length", str(len(body)).encode())]
         self._zipped: bytes | None = None
+        self._zipping: asyncio.Future[bytes] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer in the form that the request's headers ask for."""
@@ -50,15 +53,26 @@ class Answer(Response):
             return
         body, headers = self.body, self._plain
         if b"gzip" in zips and len(body) >= ZIP_FROM:
-            body = self._zip()
+            body = await self._zip()
             headers = [*self._base, (b"content-encoding", b"gzip"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _zip(self) -> bytes:
+    async def _zip(self) -> bytes:
         if self._zipped is None:
-            self._zipped = gzip.compress(self.body, 3, mtime=0)
+            if len(self.body) < ZIP_ASIDE:
+                self._zipped = zipped(bytes(self.body))
+            else:
+                if self._zipping is None:
+                    self._zipping = asyncio.ensure_future(asyncio.to_thread(zipped, bytes(self.body)))
+                # Shielded: one who goes away must not take the answer from the others who wait for it.
+                self._zipped = await asyncio.shield(self._zipping)
         return self._zipped
+
+
+def zipped(body: bytes) -> bytes:
+    """The body for `content-encoding: gzip`; quick rather than small."""
+    return gzip.compress(body, 1, mtime=0)
 
 
 def answer(content: Any, media_type: bytes = JSON, *, lasting: bool = False) -> Answer:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from api import schema
+from api import answers, schema
 from api.app import create_app, server
 from api.view import View
 from streams.settings import Api, Settings, WrongSetting
@@ -171,6 +171,19 @@ async def test_a_large_answer_is_zipped_for_who_can_read_it(client):
     plain = await client.get("/v1/network", headers={"accept-encoding": "identity"})
     assert "content-encoding" not in plain.headers
     assert gzip.decompress(zipped) == plain.content
+
+
+async def test_a_very_large_answer_is_zipped_once_for_all_who_wait(client, view, monkeypatch):
+    view.apply("positions", positions(*[bus(f"V{i}", NOW + 1) for i in range(200)]), NOW + 1)
+    view.publish(NOW + 1)
+    calls = []
+    zipped = answers.zipped
+    monkeypatch.setattr(answers, "zipped", lambda body: calls.append(len(body)) or zipped(body))
+    await client.get("/v1/vehicles", headers={"accept-encoding": "identity"})  # the answer is kept from here on
+    found = await asyncio.gather(*[client.get("/v1/vehicles", headers={"accept-encoding": "gzip"}) for _ in range(5)])
+    assert {len(answer.json()["data"]) for answer in found} == {204}
+    assert len(calls) == 1
+    assert calls[0] > answers.ZIP_ASIDE
 
 
 async def test_other_origins_may_call_only_when_set():
