@@ -122,8 +122,12 @@ def replay(
         parts["positions"].schema["cell_ix"] = pl.Int64()
         parts["rejects"] = Parts(folder, "rejects", dict(REJECTS))
         parts["rejects"].add(recording.rejects)
+        engine = _Engine(recording, network, settings, parts)
+        tell("compiling the kernels", 0, 1)
+        engine.track.warm_up()
+        engine.city.warm_up()
         begun = time.perf_counter()
-        _Engine(recording, network, settings, parts).run(tell)
+        engine.run(tell)
         counts.engine_s = time.perf_counter() - begun
         begun = time.perf_counter()
         finish = Finish(network, parts, settings.city.overnight_s, settings.city.window_s)
@@ -346,5 +350,4 @@ def _replay_with_progress(
         def tell(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=max(total, 1))
 
-        tell("compiling the kernels", 0, 1)
         return replay(recording, network, out, settings, wanted, tell)
