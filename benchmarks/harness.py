@@ -16,7 +16,19 @@ from pathlib import Path
 from statistics import median
 
 RESULTS = Path(__file__).parent / "results"
-_COLUMNS = ("measured_at", "revision", "machine", "benchmark", "figure", "median", "low", "high", "unit", "runs", "conditions")
+_COLUMNS = (
+    "measured_at",
+    "revision",
+    "machine",
+    "benchmark",
+    "figure",
+    "median",
+    "low",
+    "high",
+    "unit",
+    "runs",
+    "conditions",
+)
 
 
 @dataclass(slots=True)
@@ -93,6 +105,8 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
         model = names[0] if names else model
     return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"

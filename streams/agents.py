@@ -16,7 +16,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,8 +52,11 @@ class Wires(Protocol):
     async def offset_at(self, partition: int, record_time: float) -> int | None:
         """Offset of the first record at or after this record time, None if there is none."""
 
-    async def send(self, topic: str, value: bytes, partition: int) -> "asyncio.Future[Any]":
-        """Send to a topic of topics.py; the future is done when the broker has it."""
+    async def send(self, topic: str, value: bytes, partition: int, record_time: float) -> "asyncio.Future[Any]":
+        """Send to a topic of topics.py; the future is done when the broker has it.
+
+        record_time  of the input: where a topic keeps the sender's stamp, outputs carry the time of what they came from
+        """
 
     async def renew(self, generation: int) -> None:
         """Replace the producer of this generation, after it failed."""
@@ -252,7 +255,7 @@ class PartitionRunner:
             raise _StepFailed from None
         self._metrics.step(time.perf_counter() - started)
         self._metrics.records_in.labels(str(self.partition)).inc(len(records))
-        await self._send(outputs)
+        await self._send(outputs, {r.offset: r.record_time for r in records})
         self._done(records[-1])
         await asyncio.sleep(0)  # the network gets its turn between two steps
 
@@ -260,14 +263,14 @@ class PartitionRunner:
         self.next_offset = record.offset + 1
         self.record_time = record.record_time
 
-    async def _send(self, outputs: Sequence[Output]) -> None:
+    async def _send(self, outputs: Sequence[Output], record_times: Mapping[int, float]) -> None:
         for out in outputs:
             if out.offset < self._quiet_until:
                 continue
             partition = out.partition
             if partition is None:
                 partition = self.partition if out.topic == "rejects" else 0
-            future = await self._wires.send(out.topic, out.value, partition)
+            future = await self._wires.send(out.topic, out.value, partition, record_times[out.offset])
             future.add_done_callback(_retrieve)
             self._pending.append(future)
             self._metrics.records_out.labels(out.topic).inc()
@@ -281,7 +284,7 @@ class PartitionRunner:
         """A record that makes every step raise must not hold up the others."""
         log.error("%s: offset %d is rejected as ENGINE_ERROR", self._name, record.offset)
         self._metrics.engine_errors.inc()
-        await self._send(engine_error(self.stage, self.partition, record))
+        await self._send(engine_error(self.stage, self.partition, record), {record.offset: record.record_time})
         self._done(record)
         self._snapshot_at = 0.0  # so that a crash now does not go through the failures again
 

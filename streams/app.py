@@ -72,9 +72,14 @@ class Outbox:
                 await self.stop()
                 await self.start()
 
-    async def send(self, topic: str, value: bytes, partition: int, key: bytes | None = None) -> "asyncio.Future[Any]":
-        """Send; the future is done when the broker has it."""
-        future: asyncio.Future[Any] = await self.producer.send(topic, value, key=key, partition=partition)
+    async def send(
+        self, topic: str, value: bytes, partition: int, key: bytes | None = None, record_time: float | None = None
+    ) -> "asyncio.Future[Any]":
+        """Send; the future is done when the broker has it. Stamped with `record_time`, else the present."""
+        stamp = None if record_time is None else int(record_time * 1000)
+        future: asyncio.Future[Any] = await self.producer.send(
+            topic, value, key=key, partition=partition, timestamp_ms=stamp
+        )
         return future
 
 
@@ -113,9 +118,9 @@ class KafkaWires:
         """Replace the producer of this generation."""
         await self._outbox.renew(generation)
 
-    async def send(self, topic: str, value: bytes, partition: int) -> "asyncio.Future[Any]":
+    async def send(self, topic: str, value: bytes, partition: int, record_time: float) -> "asyncio.Future[Any]":
         """Send to a topic of topics.py."""
-        return await self._outbox.send(self._names[topic], value, partition)
+        return await self._outbox.send(self._names[topic], value, partition, record_time=record_time)
 
     async def read(self, partition: int, start: int, stop: int) -> AsyncIterator[list[Record]]:
         """Records of the input partition, start <= offset < stop."""
@@ -201,12 +206,16 @@ class StageApp:
                     await app.crash(error)
 
         async def heartbeat() -> None:
-            await self._beat()
+            self._observe()
+            if worker.heartbeat_s:
+                await self._beat()
 
         async def assigned(sender: Any, partitions: set[TP], **kwargs: Any) -> None:
             await runners.assigned({tp.partition for tp in partitions if tp.topic == self._input})
             log.info("%s: owns partitions %s", self.stage.name, runners.owned)
-            await self._beat()  # the first event of each partition, and with it the restore, need not be awaited
+            # The first event of each partition, and with it the restore, need not be awaited. Where senders stamp the
+            # records, this one must not bring the present into a recording.
+            await self._beat(None if worker.heartbeat_s else 0.0)
 
         async def revoked(sender: Any, partitions: set[TP], **kwargs: Any) -> None:
             await runners.revoked({tp.partition for tp in partitions if tp.topic == self._input})
@@ -215,17 +224,19 @@ class StageApp:
             await runners.revoked(set(runners.owned))
 
         app.agent(channel, name=self.stage.name)(agent)
-        app.timer(worker.heartbeat_s)(heartbeat)
+        app.timer(worker.heartbeat_s or 1.0)(heartbeat)
         app.on_partitions_assigned.connect(assigned, weak=False)
         app.on_partitions_revoked.connect(revoked, weak=False)
         app.on_before_shutdown.connect(leaving, weak=False)
 
-    async def _beat(self) -> None:
-        """Silence moves time too: a small record into every partition that is ours."""
+    def _observe(self) -> None:
         self.runners.observe(lambda p: self.faust.consumer.highwater(TP(self._input, p)))
+
+    async def _beat(self, record_time: float | None = None) -> None:
+        """Silence moves time too: a small record into every partition that is ours."""
         with contextlib.suppress(aiokafka.errors.KafkaError):  # the runners notice a broker that fails
             for partition in self.runners.owned:
-                future = await self._outbox.send(self._input, HEARTBEAT, partition)
+                future = await self._outbox.send(self._input, HEARTBEAT, partition, record_time=record_time)
                 future.add_done_callback(lambda f: f.cancelled() or f.exception())
 
 

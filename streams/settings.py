@@ -43,7 +43,10 @@ class Worker:
     batch_records: int = setting(200, "records a step takes at the most", "records", low=1)
     batch_wait_s: float = setting(0.05, "how long a step waits for a full batch", "s", low=0.0, high=5.0)
     snapshot_every_s: float = setting(5.0, "work that a crash repeats at the most", "s", low=0.1)
-    heartbeat_s: float = setting(1.0, "silence moves time too: one small record per partition", "s", low=0.1)
+    heartbeat_s: float = setting(
+        1.0, "silence moves time too: one small record per partition; 0: none, for recordings stamped by their sender",
+        "s", low=0.0,
+    )  # fmt: skip
     session_timeout_s: float = setting(10.0, "a dead worker's partitions move after this", "s", low=1.0)
     warm_up_s: float = setting(1800.0, "how far back in record time to start without a snapshot", "s", low=0.0)
     max_failures: int = setting(3, "failures on one offset before it is rejected", low=1)
@@ -77,7 +80,9 @@ class Track:
     depart_moving_s: float = setting(10.0, "a vehicle that moves has left its layover after this", "s", low=1.0)
     terminal_s: float = setting(45.0, "a vehicle at its terminal is in layover after this", "s", low=1.0)
     leave_s: float = setting(600.0, "a vehicle beside its route has left it after this", "s", low=1.0)
-    deadhead_s: float = setting(50_000.0, "mean time until a vehicle turns to something that is no service", "s", low=1.0)
+    deadhead_s: float = setting(
+        50_000.0, "mean time until a vehicle turns to something that is no service", "s", low=1.0
+    )
     pick_up_s: float = setting(300.0, "a vehicle without service begins one after this", "s", low=1.0)
     rejoin_s: float = setting(30.0, "a vehicle back on its route has rejoined it after this", "s", low=1.0)
     jump_s: float = setting(30_000.0, "mean time until what was believed turns out to be wrong", "s", low=1.0)

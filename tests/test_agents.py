@@ -85,7 +85,7 @@ class FakeWires:
     async def offset_at(self, partition: int, record_time: float) -> int | None:
         return next((r.offset for r in self.log if r.record_time >= record_time), None)
 
-    async def send(self, topic: str, value: bytes, partition: int) -> "asyncio.Future[Any]":
+    async def send(self, topic: str, value: bytes, partition: int, record_time: float) -> "asyncio.Future[Any]":
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.failing:
             self.failing -= 1

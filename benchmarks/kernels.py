@@ -1,0 +1,143 @@
+"""Snapping kernels beside shapely on the same pings in the same run.
+
+Known route: `line_locate_point`, vectorised, against the window around the last position. Unknown route:
+`STRtree.nearest` over the shapes' segments against the grid lookup, which also gives direction and every other
+shape near by.
+"""
+
+import numba
+import numpy as np
+import shapely
+
+from benchmarks.harness import Benchmark, alternate
+from benchmarks.workload import Workload, drive, pattern_of_truth
+from streams.engine.tables import tables_of
+from streams.gtfs.network import Network
+from streams.kernels.candidates import MAX_CANDIDATES, nearest_shapes
+from streams.kernels.geometry import snap_windows
+
+BEHIND_M, AHEAD_M = 60.0, 150.0  # the window: a ping every 5 s, a bus up to 25 m/s
+
+
+def run(bench: Benchmark) -> None:
+    """Measure both, after both have been shown to find the same places."""
+    work = drive(60, 120.0) if bench.short else drive(1000, 600.0)
+    network = work.network
+    pings, pattern, last_m = _in_service(work)
+    x, y = network.project(pings["lat"], pings["lon"])
+    lines = _lines(network)
+    runs = 2 if bench.short else 5
+
+    shape = network.pattern_shape_ix[pattern]
+    first = network.shape_start[shape].astype(np.int64)
+    last = network.shape_start[shape + 1].astype(np.int64) - 1
+    found_m, offset_m = np.empty(len(x)), np.empty(len(x))
+    part = slice(0, min(len(x), 20_000))  # shapely is slow: a part of the pings gives its rate
+    points = shapely.points(x[part], y[part])
+    known = lines[shape[part]]
+    planar = _planar_to_dist(network)
+
+    def ours() -> int:
+        snap_windows(
+            network.point_x, network.point_y, network.point_dist_m, first, last,
+            last_m - BEHIND_M, last_m + AHEAD_M, x, y, found_m, offset_m,
+        )  # fmt: skip
+        return len(x)
+
+    def theirs() -> int:
+        shapely.line_locate_point(known, points)
+        return len(points)
+
+    ours()
+    located = planar(shape[part], shapely.line_locate_point(known, points))
+    agree = np.abs(located - found_m[part]) < 1.0
+    # Elsewhere the whole shape has a nearer place than the window: the bus is on the other pass of its street.
+    nearer = shapely.distance(known, points) < offset_m[part] - 0.5
+    assert np.mean(agree | nearer) > 0.99, "the window snap and shapely disagree"
+    rates = alternate(runs, ours, theirs)
+    window = bench.add("window snap, known route", rates[0], "pings/s", work.conditions)
+    shapely_known = bench.add("shapely line_locate_point, known route", rates[1], "pings/s", work.conditions)
+    bench.add("window snap / shapely", window.median / shapely_known.median, "x", "same run", "≥100")
+
+    tree, segment_shape = _tree(network)
+    tables = tables_of(network)
+    nearest_ours = np.empty(len(x), dtype=np.int64)
+
+    def grid() -> int:
+        _grid_scan(tables, x, y, nearest_ours)
+        return len(x)
+
+    def strtree() -> int:
+        tree.nearest(points)
+        return len(points)
+
+    grid()
+    theirs_m = tree.geometries[tree.nearest(points)]
+    gap = shapely.distance(theirs_m, points) - shapely.distance(lines[nearest_ours[part]], points)
+    assert np.mean(np.abs(gap) < 0.5) > 0.99, "the grid's nearest shape is not the nearest"
+    assert len(segment_shape) > 0
+    rates = alternate(runs, grid, strtree)
+    looked = bench.add("grid lookup of all shapes near, unknown route", rates[0], "pings/s", work.conditions)
+    nearest = bench.add("shapely STRtree.nearest, unknown route", rates[1], "pings/s", work.conditions)
+    bench.add("grid lookup / STRtree", looked.median / nearest.median, "x", "same run")
+
+
+@numba.njit(nogil=True)
+def _grid_scan(tables, x, y, out):  # type: ignore[no-untyped-def]
+    shape = np.empty(MAX_CANDIDATES, dtype=np.int32)
+    dist, offset = np.empty(MAX_CANDIDATES), np.empty(MAX_CANDIDATES)
+    east, north = np.empty(MAX_CANDIDATES), np.empty(MAX_CANDIDATES)
+    for i in range(len(x)):
+        n = nearest_shapes(tables, x[i], y[i], shape, dist, offset, east, north)
+        best = 0
+        for k in range(1, n):
+            if offset[k] < offset[best]:
+                best = k
+        out[i] = shape[best] if n else -1
+
+
+def _in_service(work: Workload) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Pings in service that are no outliers, their true pattern, and where the bus truly was one ping before."""
+    row, pattern = pattern_of_truth(work)
+    truth, pings = work.simulation.truth, work.simulation.pings
+    in_service = (row >= 0) & (pattern >= 0) & (truth["phase"][row] == "in_service")
+    x, y = work.network.project(pings["lat"], pings["lon"])
+    true_x, true_y = work.network.project(truth["lat"][row], truth["lon"][row])
+    use = np.flatnonzero(in_service & (np.hypot(x - true_x, y - true_y) < 40.0))
+    last_m = truth["dist_m"][row[use]] - 30.0  # six metres a second for five seconds
+    return {k: v[use] for k, v in pings.items()}, pattern[use], last_m
+
+
+def _lines(network: Network) -> np.ndarray:
+    points = np.column_stack([network.point_x, network.point_y])
+    start = network.shape_start
+    return np.array([shapely.linestrings(points[start[i] : start[i + 1]]) for i in range(len(network.shape_ids))])
+
+
+def _planar_to_dist(network: Network):  # type: ignore[no-untyped-def]
+    """Metres along the drawn line (shapely's) to metres along the shape (on the sphere)."""
+    start = network.shape_start
+
+    def convert(shape: np.ndarray, planar_m: np.ndarray) -> np.ndarray:
+        out = np.empty(len(shape))
+        for s in np.unique(shape):
+            px, py = network.point_x[start[s] : start[s + 1]], network.point_y[start[s] : start[s + 1]]
+            along = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(px), np.diff(py)))])
+            here = shape == s
+            out[here] = np.interp(planar_m[here], along, network.point_dist_m[start[s] : start[s + 1]])
+        return out
+
+    return convert
+
+
+def _tree(network: Network) -> tuple[shapely.STRtree, np.ndarray]:
+    same = network.point_shape_ix[1:] == network.point_shape_ix[:-1]
+    i = np.flatnonzero(same)
+    ends = np.stack(
+        [
+            np.column_stack([network.point_x[i], network.point_y[i]]),
+            np.column_stack([network.point_x[i + 1], network.point_y[i + 1]]),
+        ],
+        axis=1,
+    )
+    return shapely.STRtree(shapely.linestrings(ends)), network.point_shape_ix[i]
