@@ -275,8 +275,9 @@ class View:
             cell = self._congestion.get(f"{data['h3_cell']}:{octant}:{network.lane_of(data['route_id'])}")
             level = cell.data["congestion_level"] if cell else None
         headway = self._newest_headway.get(vehicle_id)
-        if headway is not None and headway["route_id"] != data["route_id"]:
-            headway = None
+        in_service = data["trip_type"] in (None, "In service")
+        if headway is not None and (headway["route_id"] != data["route_id"] or not in_service):
+            headway = None  # it was another run's: a bus in layover is neither bunched nor late
         data |= {
             "heading_deg": heading,
             "congestion_level": level,

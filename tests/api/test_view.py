@@ -115,6 +115,14 @@ def test_a_headway_of_another_route_is_not_the_vehicles(empty):
     assert vehicle(empty, "B2")["headway_band"] is None
 
 
+def test_a_bus_in_layover_has_no_headway(empty):
+    empty.apply("headways", record(messages.HEADWAY, headway("B2", "B1", 45.0)), NOW)
+    empty.apply("positions", positions(bus("B2", trip_type="Layover", trip_id_performed=None)), NOW)
+    assert vehicle(empty, "B2")["headway_band"] is None
+    empty.apply("positions", positions(bus("B2", NOW + 1)), NOW + 1)
+    assert vehicle(empty, "B2", NOW + 1)["headway_band"] == "bunched"
+
+
 def test_an_estimate_is_replaced_withdrawn_and_lapses(empty):
     key = ("2025-11-28:B1:1", 3)
     empty.apply("arrivals", record(messages.ARRIVAL, arrival("B1", "C", 3, 2.0)), NOW)
