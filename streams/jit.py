@@ -22,3 +22,9 @@ if "NUMBA_CACHE_DIR" not in os.environ:
     numba.config.CACHE_DIR = str(_FOLDER / "__pycache__" / _stamp)
 
 kernel: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+# A kernel that only other kernels call. It has no way in from Python, which for kernels with many arrays costs the
+# compiler more than their own code, and is stored within its callers.
+inner: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(
+    nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+)

@@ -32,6 +32,6 @@ def carry_over(fleet: tracking.Fleet, vehicles: int, pattern_ids: Sequence[str],
         newest = fleet.clock[v, tracking.NEWEST]
         if np.isfinite(newest):
             fleet.clock[v, tracking.UNTIL] = newest + 0.99
-        fleet.count[v, tracking.RINGED] = 0
-        fleet.count[v, tracking.MIDDLE] = 0
-        fleet.count[v, tracking.JUDGED] = 0
+        fleet.tally[v, tracking.RINGED] = 0
+        fleet.tally[v, tracking.MIDDLE] = 0
+        fleet.tally[v, tracking.JUDGED] = 0

@@ -8,7 +8,6 @@ import orjson
 
 from streams.engine.names import grown
 from streams.gtfs.network import Network
-from streams.kernels import tracking
 from streams.messages import Columns
 
 Array = np.ndarray
@@ -26,7 +25,7 @@ class Reports:
         self._waiting: list[Saying] = [tuple(s) for s in said or []]  # known once there is a network
         self.occupancy: Array = np.empty(0, dtype=object)
         self.label: Array = np.empty(0, dtype=object)
-        self._arrays = tracking.Reports(*(np.empty(0, np.int32) for _ in range(4)), np.empty(0, np.int64))
+        self._numbers: Array = np.empty((0, 5), dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._said)
@@ -45,9 +44,9 @@ class Reports:
                     self._add(saying, network)
             return np.fromiter(map(self._number.__getitem__, rows), dtype=np.int64, count=len(rows))
 
-    def arrays(self) -> tracking.Reports:
-        """The sayings as numbers of the network, for the kernels."""
-        return self._arrays
+    def numbers(self) -> Array:
+        """The sayings as numbers of the network (i8, n x 5; columns: tracking.ROUTE and so on)."""
+        return self._numbers
 
     def of(self, number: int) -> dict[str, Any]:
         """One saying by field; unknown is None."""
@@ -78,7 +77,7 @@ class Reports:
         if k >= len(self.occupancy):
             self.occupancy = grown(self.occupancy, k + 1, None)
             self.label = grown(self.label, k + 1, None)
-            self._arrays = tracking.Reports(*(grown(a, k + 1, -1) for a in self._arrays))
+            self._numbers = grown(self._numbers, k + 1, -1)
         route_id, direction, trip_id, _, _, occupancy, label = saying
         route = network.route_ix.get(route_id, -1)
         trip = network.trip_ix.get(trip_id, -1)
@@ -89,5 +88,4 @@ class Reports:
             trip = pattern = -1  # they contradict each other: the route is the coarser, and rarer wrong
         rank = int.from_bytes(blake2b(orjson.dumps(saying), digest_size=8).digest(), "little") >> 1
         self.occupancy[k], self.label[k] = occupancy, label
-        for array, value in zip(self._arrays, (route, direction, pattern, trip, rank), strict=True):
-            array[k] = value
+        self._numbers[k] = (route, direction, pattern, trip, rank)

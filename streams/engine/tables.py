@@ -9,6 +9,7 @@ import numpy as np
 from streams.gtfs.calendar import day_start, local_date, zone_of
 from streams.gtfs.network import EARTH_RADIUS_M, Network
 from streams.gtfs.service import PlannedService
+from streams.kernels import tables as k
 from streams.kernels import tracking
 from streams.kernels.tables import BUCKET_S, Params, Tables, Times
 from streams.settings import Track as TrackSettings
@@ -43,75 +44,75 @@ def tables_of(n: Network) -> Tables:
     first, last = n.shape_start[shape], n.shape_start[shape + 1] - 1
     patterns = len(n.pattern_ids)
     follows = np.where((n.pattern_partner_ix < 0) & n.pattern_is_loop, np.arange(patterns), n.pattern_partner_ix)
-    wait_x, wait_y = np.full((patterns, 2), np.nan), np.full((patterns, 2), np.nan)
-    wait_x[:, 0], wait_y[:, 0] = n.point_x[first], n.point_y[first]
+    wait = np.full((patterns, 4), np.nan)
+    wait[:, 0], wait[:, 1] = n.point_x[first], n.point_y[first]
     leads = np.flatnonzero(follows >= 0)[::-1]  # of several that lead to one, the first
-    wait_x[follows[leads], 1], wait_y[follows[leads], 1] = n.point_x[last[leads]], n.point_y[last[leads]]
+    wait[follows[leads], 2], wait[follows[leads], 3] = n.point_x[last[leads]], n.point_y[last[leads]]
     by_start = np.lexsort((n.trip_start_s, n.trip_pattern_ix))
     by_route = np.argsort(n.pattern_route_ix, kind="stable")
     freq = np.argsort(n.freq_trip_ix, kind="stable")
 
-    def kept(array: Array, dtype: type) -> Array:
-        return np.ascontiguousarray(array, dtype=dtype)
-
     def starts(owner: Array, count: int) -> Array:
-        return np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=count))]).astype(np.int32)
+        return np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=count))])
 
-    return Tables(
-        kept(n.point_x, np.float64),
-        kept(n.point_y, np.float64),
-        kept(n.point_dist_m, np.float64),
-        kept(n.point_shape_ix, np.int32),
-        kept(n.shape_pattern_start, np.int32),
-        kept(n.shape_pattern_ix, np.int32),
-        kept(first, np.int32),
-        kept(last, np.int32),
-        kept(n.pattern_length_m, np.float64),
-        kept(n.pattern_route_ix, np.int32),
-        kept(n.pattern_direction, np.int8),
-        kept(n.pattern_route_dir_ix, np.int32),
-        kept(follows, np.int32),
-        wait_x,
-        wait_y,
-        starts(n.pattern_route_ix, len(n.route_ids)),
-        kept(by_route, np.int32),
-        kept(n.pstop_start, np.int32),
-        kept(n.pstop_stop_ix, np.int32),
-        kept(n.pstop_sequence, np.int32),
-        kept(n.pstop_dist_m, np.float64),
-        kept(n.pstop_departure_s, np.float64),
-        kept(n.pstop_gate_seq, np.int32),
-        kept(n.pgate_start, np.int32),
-        kept(n.pgate_dist_m, np.float64),
-        kept(n.pgate_stop_pos, np.int32),
-        kept(n.span_start, np.int32),
-        kept(n.span_dist_m, np.float64),
-        kept(n.span_cell_ix, np.int32),
-        starts(n.trip_pattern_ix, patterns),
-        kept(by_start, np.int32),
-        kept(n.trip_start_s, np.float64),
-        kept(n.trip_is_frequency, np.bool_),
-        kept(n.trip_service_ix, np.int32),
-        kept(n.trip_block_ix, np.int32),
-        kept(n.trip_time_start, np.int64),
-        kept(n.trip_time_departure_s, np.float32),
-        starts(n.freq_trip_ix, len(n.trip_ids)),
-        kept(n.freq_start_s[freq], np.float64),
-        kept(n.freq_end_s[freq], np.float64),
-        kept(n.service_active, np.bool_),
-        int(n.first_day),
-        float(n.grid_x0),
-        float(n.grid_y0),
-        float(n.grid_size_m),
-        int(n.grid_nx),
-        int(n.grid_ny),
-        kept(n.grid_start, np.int32),
-        kept(n.grid_segment, np.int32),
+    integers = {
+        k.POINT_SHAPE_IX: n.point_shape_ix,
+        k.SHAPE_PATTERN_START: n.shape_pattern_start,
+        k.SHAPE_PATTERN_IX: n.shape_pattern_ix,
+        k.PATTERN_FIRST: first,
+        k.PATTERN_LAST: last,
+        k.PATTERN_ROUTE_IX: n.pattern_route_ix,
+        k.PATTERN_DIRECTION: n.pattern_direction,
+        k.PATTERN_ROUTE_DIR_IX: n.pattern_route_dir_ix,
+        k.PATTERN_NEXT_IX: follows,
+        k.ROUTE_PATTERN_START: starts(n.pattern_route_ix, len(n.route_ids)),
+        k.ROUTE_PATTERN_IX: by_route,
+        k.PSTOP_START: n.pstop_start,
+        k.PSTOP_STOP_IX: n.pstop_stop_ix,
+        k.PSTOP_SEQUENCE: n.pstop_sequence,
+        k.PSTOP_GATE_SEQ: n.pstop_gate_seq,
+        k.PGATE_START: n.pgate_start,
+        k.PGATE_STOP_POS: n.pgate_stop_pos,
+        k.SPAN_START: n.span_start,
+        k.SPAN_CELL_IX: n.span_cell_ix,
+        k.PATTERN_TRIP_START: starts(n.trip_pattern_ix, patterns),
+        k.PATTERN_TRIP_IX: by_start,
+        k.TRIP_IS_FREQUENCY: n.trip_is_frequency,
+        k.TRIP_SERVICE_IX: n.trip_service_ix,
+        k.TRIP_BLOCK_IX: n.trip_block_ix,
+        k.TRIP_FREQ_START: starts(n.freq_trip_ix, len(n.trip_ids)),
+        k.SERVICE_ACTIVE: n.service_active.ravel(),
+        k.GRID_START: n.grid_start,
+        k.GRID_SEGMENT: n.grid_segment,
+    }
+    numbers = {
+        k.PATTERN_LENGTH_M: n.pattern_length_m,
+        k.PATTERN_WAIT: wait.ravel(),
+        k.PSTOP_DIST_M: n.pstop_dist_m,
+        k.PSTOP_DEPARTURE_S: n.pstop_departure_s,
+        k.PGATE_DIST_M: n.pgate_dist_m,
+        k.SPAN_DIST_M: n.span_dist_m,
+        k.TRIP_START_S: n.trip_start_s,
+        k.FREQ_START_S: n.freq_start_s[freq],
+        k.FREQ_END_S: n.freq_end_s[freq],
+        k.GRID: np.array([n.grid_x0, n.grid_y0, n.grid_size_m]),
+    }
+    at = np.zeros(k.ENTRIES, dtype=np.int64)
+    at[k.FIRST_DAY], at[k.N_DAYS] = n.first_day, n.service_active.shape[1]
+    at[k.GRID_NX], at[k.GRID_NY] = n.grid_nx, n.grid_ny
+    for pool in (integers, numbers):
+        names, ends = list(pool), np.cumsum([len(a) for a in pool.values()])
+        at[names] = np.concatenate([[0], ends[:-1]])
+    return k.Tables(
+        np.column_stack([n.point_x, n.point_y, n.point_dist_m]).astype(np.float64),
+        np.concatenate(list(integers.values())).astype(np.int32),
+        np.concatenate(list(numbers.values())).astype(np.float64),
+        at,
     )
 
 
 class TimesOf:
-    """What the timetable expects and when service days begin, for the times of a batch; remembers what it worked out."""
+    """What the timetable expects and when service days begin, for the times of a batch."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -123,8 +124,8 @@ class TimesOf:
     def of(self, t: Array, fleet: tracking.Fleet, vehicles: Array) -> Times:
         """Tables for the times `t` and all pings in the rings of the vehicles (rows), which may be worked out again."""
         buckets = np.unique(np.floor_divide(t, BUCKET_S).astype(np.int64))
-        ring = np.floor_divide(fleet.ring.t[vehicles], BUCKET_S).astype(np.int64)
-        full = np.arange(tracking.RING)[None, :] < fleet.count[vehicles, tracking.RINGED, None]
+        ring = np.floor_divide(fleet.ring_f[vehicles, :, tracking.TIME], BUCKET_S).astype(np.int64)
+        full = np.arange(tracking.RING)[None, :] < fleet.tally[vehicles, tracking.RINGED, None]
         buckets = np.union1d(buckets, ring[full])
         key = tuple(buckets.tolist())
         if self._last is not None and self._last[0] == key:
@@ -141,7 +142,7 @@ class TimesOf:
             days = list(range(first, last + 1))
         days = [d for d in days if 1 <= d < date.max.toordinal()]
         begin = [day_start(date.fromordinal(d), self.zone) for d in days]
-        times = Times(buckets, prior, np.array(days, dtype=np.int32), np.array(begin, dtype=np.float64))
+        times = Times(buckets, prior, np.column_stack([days, begin]).astype(np.float64))
         self._last = (key, times)
         return times
 

@@ -14,7 +14,8 @@ import numpy as np
 import orjson
 
 from streams import messages
-from streams.engine import batch, state as codec
+from streams.engine import batch
+from streams.engine import state as codec
 from streams.engine.carry import carry_over
 from streams.engine.names import Names
 from streams.engine.rejects import Reject, canonical, raw_of
@@ -57,6 +58,7 @@ class TrackState:
     fleet: tracking.Fleet = field(default_factory=lambda: tracking.fleet(64))
     grid: Array = field(default_factory=lambda: np.full(1, np.nan))
     counts: dict[str, int] = field(default_factory=dict)
+    run_names: dict[int, str] = field(default_factory=dict)  # made so far; row numbers mean vehicles of this state only
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to a counter."""
@@ -98,7 +100,6 @@ class Track:
         self._trips = _ids(network.trip_ids)
         self._stops = _ids(network.stop_ids)
         self._cells = _ids([format(int(c), "x") for c in network.cell_h3])
-        self._run_names: dict[int, str] = {}
         self._dates: dict[int, str] = {}
         self._clocks: dict[int, str] = {}
 
@@ -156,8 +157,8 @@ class Track:
                 "grid": state.grid,
                 "counts": state.counts,
                 "filter": [a[: tracking.STATES * n] for a in fleet.state],
-                "ring": [a[:n] for a in fleet.ring],
-                "count": fleet.count[:n],
+                "ring": [fleet.ring_f[:n], fleet.ring_i[:n]],
+                "tally": fleet.tally[:n],
                 "clock": fleet.clock[:n],
                 "patterns": self.network.pattern_ids,
             }
@@ -181,7 +182,7 @@ class Track:
         state.counts = dict(tree["counts"])
         state.grid = tree["grid"]
         state.fleet = tracking.Fleet(
-            matching.State(*tree["filter"]), tracking.Ring(*tree["ring"]), tree["count"], tree["clock"]
+            matching.State(*tree["filter"]), tree["ring"][0], tree["ring"][1], tree["tally"], tree["clock"]
         )
         state.reports = Reports(tree["reports"])
         if tree["network"] != self.network.hash:
@@ -229,7 +230,8 @@ class Track:
                     for r in rows
                 ]
                 outputs.setdefault(at, []).append(Output("pings", orjson.dumps(pings), int(offset[at]), p))
-        return ~wrong
+        own: Array = ~wrong
+        return own
 
     def _run(
         self,
@@ -242,12 +244,12 @@ class Track:
         own: Array | None,
     ) -> _Found:
         """The kernels' loop over the rows of some records. `record` counts records; offset and time are theirs."""
-        reasons = batch.faults(pings)
-        usable = np.equal(reasons, None)
+        faults = batch.faults(pings)
+        usable = faults == 0
         if own is not None:
             usable &= own
-            reasons[~own] = None
-        faulty = np.flatnonzero(~np.equal(reasons, None))
+            faults[~own] = 0
+        faulty = np.flatnonzero(faults)
         kept = np.flatnonzero(usable)
         whole = len(kept) == len(record)
         used = pings if whole else messages.take(pings, kept)
@@ -261,29 +263,23 @@ class Track:
         place = np.arange(n) + at + 1
         rows = n + many
 
-        def spread(values: Array, dtype: Any, fill: Any) -> Array:
-            out = np.full(rows, fill, dtype=dtype)
-            out[place] = values
-            return out
-
         number = np.empty(rows, dtype=np.int32)
         number[first], number[place] = np.arange(many), at
-        given = tracking.Pings(
-            spread(vehicle, np.int32, -1),
-            spread(np.round(used["timestamp"], 2), np.float64, 0.0),
-            spread(np.round(used["lat"] * 1e6), np.int32, 0),
-            spread(np.round(used["lon"] * 1e6), np.int32, 0),
-            spread(_within(used["bearing_deg"], 0.0, 360.0), np.float64, np.nan),
-            spread(_within(used["speed_mps"], 0.0, 100.0), np.float64, np.nan),
-            spread(np.round(used["odometer_m"], 1), np.float64, np.nan),
-            spread(report, np.int32, 0),
-            spread(offset[at], np.int64, 0),
-            spread(index if whole else index[kept], np.int32, 0),
-            number,
-            record_time[number],
-        )
-        reports = state.reports.arrays()
-        times = self._times.of(given.t[place], state.fleet, np.unique(vehicle))
+        given = tracking.Pings(np.empty((rows, 4)), np.full((rows, 8), -1, dtype=np.int32))
+        given.f[place, tracking.TIME] = np.round(used["timestamp"], 2)
+        given.f[place, tracking.ODOMETER] = np.round(used["odometer_m"], 1)
+        given.f[place, tracking.ORIGIN] = offset[at]
+        given.f[:, tracking.RECORD_TIME] = record_time[number]
+        given.i[place, tracking.LAT] = np.round(used["lat"] * 1e6)
+        given.i[place, tracking.LON] = np.round(used["lon"] * 1e6)
+        given.i[place, tracking.REPORT] = report
+        given.i[place, tracking.INDEX] = index if whole else index[kept]
+        given.i[place, tracking.BEARING] = _within(used["bearing_deg"], 0.0, 360.0, 10.0)
+        given.i[place, tracking.SPEED] = _within(used["speed_mps"], 0.0, 100.0, 100.0)
+        given.i[place, tracking.VEHICLE] = vehicle
+        given.i[:, tracking.RECORD] = number
+        reports = state.reports.numbers()
+        times = self._times.of(given.f[place, tracking.TIME], state.fleet, np.unique(vehicle))
         parts: list[_Found] = []
         done = 0
         while done < rows:
@@ -297,8 +293,9 @@ class Track:
         state.count("accepted", messages.rows(found.columns["positions"]))
         if len(faulty):
             raws = [canonical(batch.ping_at(pings, int(r))) for r in faulty]
+            reasons = messages.column(Kind.ID, [batch.FAULTS[c] for c in faults[faulty].tolist()])
             self._refuse(
-                state, found, record[faulty], index[faulty], reasons[faulty],
+                state, found, record[faulty], index[faulty], reasons,
                 pings["timestamp"][faulty], pings["vehicle_id"][faulty], raws, offset, record_time,
             )  # fmt: skip
         for reason in found.columns["rejects"]["reason"].tolist():
@@ -309,135 +306,135 @@ class Track:
         """What the kernels wrote, as columns in the words of the wire."""
         columns: dict[str, Columns] = {}
         record: dict[str, Array] = {}
-        n = int(out.rows.count[0])
-        i, f = out.rows.i[:n].T, out.rows.f[:n].T
-        record["positions"] = i[tracking.R_RECORD].copy()
-        columns["positions"] = self._positions(state, out.rows, i, f)
-        n = int(out.facts.count[0])
-        i, f = out.facts.pass_i[:n].T, out.facts.pass_f[:n].T
-        record["passings"] = i[gates.F_RECORD].copy()
-        pattern, gate = i[gates.F_PATTERN], i[gates.F_GATE]
+        n = int(out.rows.counts[gates.TOLD, 0])
+        row = _by_column(out.rows.row[gates.TOLD, :n])
+        record["positions"] = row[tracking.R_RECORD].astype(np.int64)
+        columns["positions"] = self._positions(state, out.rows, row)
+        row = _by_column(out.facts.passings[gates.TOLD, : out.facts.counts[gates.TOLD, 0]])
+        number = row[: gates.F_ARRIVAL].astype(np.int64)
+        record["passings"] = number[gates.F_RECORD]
+        pattern, gate = number[gates.F_PATTERN], number[gates.F_GATE]
         columns["passings"] = {
-            "vehicle_id": state.vehicles.of(i[gates.F_VEHICLE]),
-            "trip_id_performed": self._run_ids(state, i[gates.F_VEHICLE], i[gates.F_DAY], i[gates.F_NUMBER]),
-            "trip_id_scheduled": self._trips[i[gates.F_TRIP]],
+            "vehicle_id": state.vehicles.of(number[gates.F_VEHICLE]),
+            "trip_id_performed": self._run_ids(
+                state, number[gates.F_VEHICLE], number[gates.F_DAY], number[gates.F_NUMBER]
+            ),
+            "trip_id_scheduled": self._trips[number[gates.F_TRIP]],
             "pattern_id": self._patterns[pattern],
-            "gate_seq": gate.copy(),
+            "gate_seq": gate,
             "gate_ix": self.network.pgate_gate_ix[self.network.pgate_start[pattern] + gate].astype(np.int64),
-            "arrival_time": np.round(f[gates.F_ARRIVAL], 2),
-            "departure_time": np.round(f[gates.F_DEPARTURE], 2),
-            "schedule_relationship": _RELATION[i[gates.F_RELATION]],
-            "determined_at": np.round(f[gates.F_DETERMINED], 2),
-            "revision": i[gates.F_REVISION].copy(),
-            "withdrawn": i[gates.F_WITHDRAWN] == 1,
+            "arrival_time": np.round(row[gates.F_ARRIVAL], 2),
+            "departure_time": np.round(row[gates.F_DEPARTURE], 2),
+            "schedule_relationship": _RELATION[number[gates.F_RELATION]],
+            "determined_at": np.round(row[gates.F_DETERMINED], 2),
+            "revision": number[gates.F_REVISION],
+            "withdrawn": number[gates.F_WITHDRAWN] == 1,
         }
-        n = int(out.facts.count[1])
-        i, f = out.facts.cell_i[:n].T, out.facts.cell_f[:n].T
-        record["traversals"] = i[gates.C_RECORD].copy()
+        row = _by_column(out.facts.cells[gates.TOLD, : out.facts.counts[gates.TOLD, 1]])
+        number = row[: gates.C_ENTERED].astype(np.int64)
+        record["traversals"] = number[gates.C_RECORD]
         columns["traversals"] = {
-            "vehicle_id": state.vehicles.of(i[gates.C_VEHICLE]),
-            "trip_id_performed": self._run_ids(state, i[gates.C_VEHICLE], i[gates.C_DAY], i[gates.C_NUMBER]),
-            "cell_ix": i[gates.C_CELL].copy(),
-            "entered_at": np.round(f[gates.C_ENTERED], 2),
-            "running_s": np.round(f[gates.C_RUNNING], 2),
-            "distance_m": np.round(f[gates.C_DISTANCE], 1),
-            "determined_at": np.round(f[gates.C_DETERMINED], 2),
-            "revision": i[gates.C_REVISION].copy(),
-            "withdrawn": i[gates.C_WITHDRAWN] == 1,
+            "vehicle_id": state.vehicles.of(number[gates.C_VEHICLE]),
+            "trip_id_performed": self._run_ids(
+                state, number[gates.C_VEHICLE], number[gates.C_DAY], number[gates.C_NUMBER]
+            ),
+            "cell_ix": number[gates.C_CELL],
+            "entered_at": np.round(row[gates.C_ENTERED], 2),
+            "running_s": np.round(row[gates.C_RUNNING], 2),
+            "distance_m": np.round(row[gates.C_DISTANCE], 1),
+            "determined_at": np.round(row[gates.C_DETERMINED], 2),
+            "revision": number[gates.C_REVISION],
+            "withdrawn": number[gates.C_WITHDRAWN] == 1,
         }
-        n = int(out.closed.count[0])
-        vehicle, at, until = out.closed.vehicle[:n], out.closed.record[:n], out.closed.until[:n]
+        vehicle, at, until = _by_column(out.closed[: out.closed_count[0]])
+        vehicle, at = vehicle.astype(np.int64), at.astype(np.int64)
         # The last word on a vehicle in a record is enough.
-        key = at.astype(np.int64) << 32 | vehicle
-        _, back = np.unique(key[::-1], return_index=True)
-        last = np.sort(n - 1 - back)
-        record["closed"] = at[last].copy()
+        _, back = np.unique((at << 32 | vehicle)[::-1], return_index=True)
+        last = np.sort(len(at) - 1 - back)
+        record["closed"] = at[last]
         columns["closed"] = {"vehicle_id": state.vehicles.of(vehicle[last]), "until": np.round(until[last], 2)}
-        n = int(out.rejects.count[0])
-        record["rejects"] = out.rejects.i[:n, tracking.R_RECORD].copy()
-        columns["rejects"] = self._rejects(state, out.rejects, n, record_time)
+        row = _by_column(out.rows.row[tracking.REFUSED, : out.rows.counts[tracking.REFUSED, 0]])
+        record["rejects"] = row[tracking.R_RECORD].astype(np.int64)
+        columns["rejects"] = self._rejects(state, row, record_time)
         return _Found(columns, record)
 
-    def _positions(self, state: TrackState, rows: tracking.Rows, i: Array, f: Array) -> Columns:
-        report = i[tracking.R_REPORT]
-        lat, lon = i[tracking.R_LAT] / 1e6, i[tracking.R_LON] / 1e6
-        cell = self._cells[i[tracking.R_CELL]]
-        for row in np.flatnonzero(i[tracking.R_CELL] < 0).tolist():
-            cell[row] = h3.latlng_to_cell(lat[row], lon[row], H3_RESOLUTION)
+    def _positions(self, state: TrackState, rows: tracking.Rows, row: Array) -> Columns:
+        number = np.nan_to_num(row, nan=-1.0).astype(np.int64)
+        report = number[tracking.R_REPORT]
+        lat, lon = row[tracking.R_LAT] / 1e6, row[tracking.R_LON] / 1e6
+        cell = self._cells[number[tracking.R_CELL]]
+        for at in np.flatnonzero(number[tracking.R_CELL] < 0).tolist():
+            cell[at] = h3.latlng_to_cell(lat[at], lon[at], H3_RESOLUTION)
         candidates: Array = np.full(len(lat), None, dtype=object)
-        for row in np.flatnonzero(i[tracking.R_CANDIDATES] > 0).tolist():
-            first = int(i[tracking.R_FIRST][row])
-            end = first + int(i[tracking.R_CANDIDATES][row])
-            candidates[row] = [
+        for at in np.flatnonzero(number[tracking.R_CANDIDATES] > 0).tolist():
+            first = int(number[tracking.R_FIRST, at])
+            found = rows.candidate[gates.TOLD, first : first + int(number[tracking.R_CANDIDATES, at])]
+            candidates[at] = [
                 {
-                    "route_id": self.network.route_ids[self.network.route_dir_route_ix[route_dir]],
-                    "direction_id": int(d) if (d := self.network.route_dir_direction[route_dir]) >= 0 else None,
+                    "route_id": self.network.route_ids[self.network.route_dir_route_ix[int(route_dir)]],
+                    "direction_id": int(d) if (d := self.network.route_dir_direction[int(route_dir)]) >= 0 else None,
                     "probability": round(mass, 4),
                 }
-                for route_dir, mass in zip(
-                    rows.candidate[first:end].tolist(), rows.mass[first:end].tolist(), strict=True
-                )
+                for route_dir, mass in found.tolist()
                 if mass >= CANDIDATE_PROBABILITY
             ]
+        bearing, speed = _measured(row[tracking.R_BEARING], 10.0), _measured(row[tracking.R_REPORTED_SPEED], 100.0)
         return {
-            "vehicle_id": state.vehicles.of(i[tracking.R_VEHICLE]),
-            "timestamp": f[tracking.R_T].copy(),
+            "vehicle_id": state.vehicles.of(number[tracking.R_VEHICLE]),
+            "timestamp": row[tracking.R_T].copy(),
             "lat": lat,
             "lon": lon,
-            "bearing_deg": np.round(f[tracking.R_BEARING], 1),
-            "reported_speed_mps": np.round(f[tracking.R_REPORTED_SPEED], 2),
-            "odometer_m": f[tracking.R_ODOMETER].copy(),
+            "bearing_deg": bearing,
+            "reported_speed_mps": speed,
+            "odometer_m": row[tracking.R_ODOMETER].copy(),
             "occupancy_status": state.reports.occupancy[report],
             "label": state.reports.label[report],
-            "route_id": self._routes[i[tracking.R_ROUTE]],
-            "direction_id": i[tracking.R_DIRECTION].copy(),
-            "pattern_id": self._patterns[i[tracking.R_PATTERN]],
+            "route_id": self._routes[number[tracking.R_ROUTE]],
+            "direction_id": number[tracking.R_DIRECTION],
+            "pattern_id": self._patterns[number[tracking.R_PATTERN]],
             "trip_id_performed": self._run_ids(
-                state, i[tracking.R_VEHICLE], i[tracking.R_DAY], i[tracking.R_NUMBER]
+                state, number[tracking.R_VEHICLE], number[tracking.R_DAY], number[tracking.R_NUMBER]
             ),
-            "trip_id_scheduled": self._trips[i[tracking.R_TRIP]],
-            "service_date": _said(i[tracking.R_DAY], self._dates, _date),
-            "start_time": _said(i[tracking.R_START], self._clocks, _clock),
-            "dist_m": np.round(f[tracking.R_DIST], 1),
-            "offset_m": np.round(f[tracking.R_OFFSET_M], 1),
-            "match_probability": np.round(f[tracking.R_PROBABILITY], 4),
+            "trip_id_scheduled": self._trips[number[tracking.R_TRIP]],
+            "service_date": _said(number[tracking.R_DAY], self._dates, _date),
+            "start_time": _said(number[tracking.R_START], self._clocks, _clock),
+            "dist_m": np.round(row[tracking.R_DIST], 1),
+            "offset_m": np.round(row[tracking.R_OFFSET], 1),
+            "match_probability": np.round(row[tracking.R_PROBABILITY], 4),
             "route_candidates": candidates,
-            "trip_type": _TRIP_TYPE[i[tracking.R_PHASE]],
-            "off_route": i[tracking.R_OFF] == 1,
-            "stop_id": self._stops[i[tracking.R_STOP]],
-            "stop_sequence": i[tracking.R_SEQUENCE].copy(),
-            "current_status": _STATUS[i[tracking.R_STATUS]],
-            "speed_mps": np.round(f[tracking.R_SPEED], 2),
+            "trip_type": _TRIP_TYPE[number[tracking.R_PHASE]],
+            "off_route": number[tracking.R_OFF] == 1,
+            "stop_id": self._stops[number[tracking.R_STOP]],
+            "stop_sequence": number[tracking.R_SEQUENCE],
+            "current_status": _STATUS[number[tracking.R_STATUS]],
+            "speed_mps": np.round(row[tracking.R_SPEED], 2),
             "h3_cell": cell,
-            "revision": i[tracking.R_REVISION].copy(),
-            "withdrawn": i[tracking.R_WITHDRAWN] == 1,
+            "revision": number[tracking.R_REVISION],
+            "withdrawn": number[tracking.R_WITHDRAWN] == 1,
         }
 
-    def _rejects(self, state: TrackState, rows: tracking.Rows, n: int, record_time: Array) -> Columns:
-        if not n:
+    def _rejects(self, state: TrackState, row: Array, record_time: Array) -> Columns:
+        if not row.shape[1]:
             return messages.empty(REJECT)
-        i, f = rows.i[:n].T, rows.f[:n].T
-        vehicle = state.vehicles.of(i[tracking.R_VEHICLE])
+        vehicle = state.vehicles.of(row[tracking.R_VEHICLE].astype(np.int64))
+        bearing, speed = _measured(row[tracking.R_BEARING], 10.0), _measured(row[tracking.R_REPORTED_SPEED], 100.0)
         raws = []
-        for k in range(n):
+        for k in range(row.shape[1]):
             ping: dict[str, Any] = {
                 "vehicle_id": vehicle[k],
-                "timestamp": float(f[tracking.R_T][k]),
-                "lat": float(i[tracking.R_LAT][k]) / 1e6,
-                "lon": float(i[tracking.R_LON][k]) / 1e6,
-                **state.reports.of(int(i[tracking.R_REPORT][k])),
+                "timestamp": float(row[tracking.R_T, k]),
+                "lat": float(row[tracking.R_LAT, k]) / 1e6,
+                "lon": float(row[tracking.R_LON, k]) / 1e6,
+                **state.reports.of(int(row[tracking.R_REPORT, k])),
+                "bearing_deg": float(bearing[k]),
+                "speed_mps": float(speed[k]),
+                "odometer_m": float(row[tracking.R_ODOMETER, k]),
             }
-            for name, value, digits in (
-                ("bearing_deg", f[tracking.R_BEARING][k], 1),
-                ("speed_mps", f[tracking.R_REPORTED_SPEED][k], 2),
-                ("odometer_m", f[tracking.R_ODOMETER][k], 1),
-            ):
-                ping[name] = None if np.isnan(value) else round(float(value), digits)
-            raws.append(raw_of(canonical({name: ping[name] for name in PING})))
-        reason = np.array([_REASON[c].name for c in i[tracking.R_REASON].tolist()], dtype=object)
+            raws.append(raw_of(canonical({name: None if ping[name] != ping[name] else ping[name] for name in PING})))
+        reason = np.array([_REASON[int(c)].name for c in row[tracking.R_REASON].tolist()], dtype=object)
         return _reject_columns(
-            reason, state.partition, i[tracking.R_OFFSET].copy(), i[tracking.R_INDEX].copy(),
-            record_time[i[tracking.R_RECORD]], f[tracking.R_T].copy(), vehicle, raws,
+            reason, state.partition, row[tracking.R_ORIGIN].astype(np.int64), row[tracking.R_INDEX].astype(np.int64),
+            record_time[row[tracking.R_RECORD].astype(np.int64)], row[tracking.R_T].copy(), vehicle, raws,
         )  # fmt: skip
 
     def _refuse(
@@ -461,19 +458,15 @@ class Track:
         at = np.concatenate([record, found.record["rejects"]])
         order = np.argsort(at, kind="stable")
         found.record["rejects"] = at[order]
-        found.columns["rejects"] = messages.take(
-            messages.concat(REJECT, [added, found.columns["rejects"]]), order
-        )
+        found.columns["rejects"] = messages.take(messages.concat(REJECT, [added, found.columns["rejects"]]), order)
 
     def _unreadable(
         self, state: TrackState, read: batch.Batch, found: _Found, offset: Array, record_time: Array
     ) -> None:
         if not read.refused:
             return
-        vehicle: Array = np.empty(len(read.refused), dtype=object)
-        vehicle[:] = [r.vehicle_id for r in read.refused]
-        reasons: Array = np.empty(len(read.refused), dtype=object)
-        reasons[:] = [r.reason for r in read.refused]
+        vehicle = messages.column(Kind.ID, [r.vehicle_id for r in read.refused])
+        reasons = messages.column(Kind.ID, [r.reason for r in read.refused])
         self._refuse(
             state, found, np.array([r.record for r in read.refused]), np.array([r.index for r in read.refused]),
             reasons, np.array([r.timestamp for r in read.refused]), vehicle, [r.raw for r in read.refused],
@@ -482,13 +475,9 @@ class Track:
         for r in read.refused:
             state.count(f"rejected_{r.reason.name}")
 
-    def _encode(
-        self, state: TrackState, found: _Found, offset: Array, outputs: dict[int, list[Output]]
-    ) -> None:
+    def _encode(self, state: TrackState, found: _Found, offset: Array, outputs: dict[int, list[Output]]) -> None:
         """One `positions` record for every input record that has rows, one `rejects` record where there are any."""
-        bounds = {
-            name: np.searchsorted(at, np.arange(len(offset) + 1)).tolist() for name, at in found.record.items()
-        }
+        bounds = {name: np.searchsorted(at, np.arange(len(offset) + 1)).tolist() for name, at in found.record.items()}
         for at in range(len(offset)):
             said = {name: slice(bounds[name][at], bounds[name][at + 1]) for name in found.record}
             if any(said[name].start < said[name].stop for name in FACTS):
@@ -503,15 +492,15 @@ class Track:
                 outputs.setdefault(at, []).append(Output("rejects", data, int(offset[at]), state.partition))
 
     def _grow(self, state: TrackState) -> None:
-        need, have = len(state.vehicles), len(state.fleet.count)
+        need, have = len(state.vehicles), len(state.fleet.tally)
         if need <= have:
             return
         grown = tracking.fleet(max(need, 2 * have))
         for new, old in zip(grown.state, state.fleet.state, strict=True):
             new[: len(old)] = old
-        for new, old in zip(grown.ring, state.fleet.ring, strict=True):
-            new[:have] = old
-        grown.count[:have] = state.fleet.count
+        grown.ring_f[:have] = state.fleet.ring_f
+        grown.ring_i[:have] = state.fleet.ring_i
+        grown.tally[:have] = state.fleet.tally
         grown.clock[:have] = state.fleet.clock
         state.fleet = grown
 
@@ -520,8 +509,8 @@ class Track:
         n = len(state.vehicles)
         if len(state.reports) < 4 * n + 1000:
             return
-        ring = state.fleet.ring.report[:n]
-        full = np.arange(tracking.RING)[None, :] < state.fleet.count[:n, tracking.RINGED, None]
+        ring = state.fleet.ring_i[:n, :, tracking.REPORT]
+        full = np.arange(tracking.RING)[None, :] < state.fleet.tally[:n, tracking.RINGED, None]
         number = state.reports.keep(np.unique(ring[full]), self.network)
         ring[full] = number[ring[full]]
 
@@ -534,25 +523,22 @@ class Track:
             most = max(passings, cells) * 2 * late
             self._out_size = (rows, vehicles)
             self._out = tracking.Out(
-                tracking.rows(2 * rows + 4 * late),
-                tracking.rows(rows + 4 * late + vehicles * tracking.RING),
+                tracking.rows(2 * rows + 4 * late + vehicles * tracking.RING),
                 gates.facts(most + 4 * rows),
-                tracking.closed(rows + 2 * vehicles + 2),
-                tracking.rows(2 * late),
-                gates.facts(max(passings, cells) * late),
-                gates.facts(max(passings, cells) * late),
+                np.zeros((rows + 2 * vehicles + 2, 3)),
+                np.zeros(1, np.int64),
                 tracking.state(2),
-                np.zeros(6, np.int64),
-                np.zeros(4),
+                np.zeros(10),
             )
         out = self._out
-        for counted in (out.rows, out.rejects, out.facts, out.closed):
-            counted.count[:] = 0
+        out.rows.counts[:] = 0
+        out.facts.counts[:] = 0
+        out.closed_count[:] = 0
         return out
 
     def _run_ids(self, state: TrackState, vehicle: Array, day: Array, number: Array) -> Array:
         """`<service_date>:<vehicle_id>:<n>` of each row; None where there is no run."""
-        known = self._run_names
+        known = state.run_names
         if len(known) > KEPT_NAMES:
             known.clear()
         key = np.where(number >= 0, (vehicle << 36) | (day << 16) | number, -1)
@@ -577,10 +563,20 @@ def _ids(names: Sequence[str]) -> Array:
     return out
 
 
-def _within(values: Array, low: float, high: float) -> Array:
-    """Values outside of what can be are unknown."""
+def _within(values: Array, low: float, high: float, scale: float) -> Array:
+    """Values as whole parts of a unit; what cannot be is unknown: -1."""
     with np.errstate(invalid="ignore"):
-        return np.where((values >= low) & (values <= high), np.round(values, 2), np.nan)
+        return np.where((values >= low) & (values <= high), np.round(values * scale), -1.0)
+
+
+def _by_column(rows: Array) -> Array:
+    """A copy in which every column is one piece, as orjson wants it."""
+    return np.ascontiguousarray(rows.T)
+
+
+def _measured(values: Array, scale: float) -> Array:
+    """The inverse of `_within`."""
+    return np.where(values >= 0, values / scale, np.nan)
 
 
 def _date(ordinal: int) -> str:

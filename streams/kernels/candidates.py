@@ -7,33 +7,36 @@ near enough, wider rings are tried.
 import numpy as np
 
 from streams.jit import kernel
+from streams.kernels.tables import GRID, GRID_NX, GRID_NY, GRID_SEGMENT, GRID_START, POINT_SHAPE_IX
 
 MAX_CANDIDATES = 256
 SAME_PASS_M = 120.0  # hits on one shape closer than this along it are one pass of the shape by the place
 
 
 @kernel
-def near_shapes(tables, x, y, radius_m, rings, out_shape, out_dist, out_offset, out_east, out_north):
+def near_shapes(tables, x, y, radius_m, rings, near):
     """Every pass of a shape within `radius_m` of (x, y): its nearest place there.
 
     tables   Tables: grid and shape points
     rings    how many rings of cells around the own one to read
-    out_*    (MAX_CANDIDATES,) shape_ix, metres along, offset in metres, direction as a unit vector
+    near     f8 (MAX_CANDIDATES, 5), written: shape_ix, metres along, offset in metres, direction as a unit vector
 
     Returns how many were found; more than MAX_CANDIDATES are cut off (the grid's order decides which).
     """
     n = 0
-    column = int(np.floor((x - tables.grid_x0) / tables.grid_size_m))
-    row = int(np.floor((y - tables.grid_y0) / tables.grid_size_m))
+    grid = tables.at[GRID]
+    size, nx, ny = tables.f[grid + 2], tables.at[GRID_NX], tables.at[GRID_NY]
+    column = int(np.floor((x - tables.f[grid]) / size))
+    row = int(np.floor((y - tables.f[grid + 1]) / size))
     limit = radius_m * radius_m
-    px, py, pd = tables.point_x, tables.point_y, tables.point_dist_m
-    for r in range(max(0, row - rings), min(tables.grid_ny - 1, row + rings) + 1):
-        for c in range(max(0, column - rings), min(tables.grid_nx - 1, column + rings) + 1):
-            cell = r * tables.grid_nx + c
-            for k in range(tables.grid_start[cell], tables.grid_start[cell + 1]):
-                i = tables.grid_segment[k]
-                ax, ay = px[i], py[i]
-                ex, ey = px[i + 1] - ax, py[i + 1] - ay
+    points = tables.points
+    for r in range(max(0, row - rings), min(ny - 1, row + rings) + 1):
+        for c in range(max(0, column - rings), min(nx - 1, column + rings) + 1):
+            cell = r * nx + c
+            for k in range(tables.i[tables.at[GRID_START] + cell], tables.i[tables.at[GRID_START] + cell + 1]):
+                i = tables.i[tables.at[GRID_SEGMENT] + k]
+                ax, ay = points[i, 0], points[i, 1]
+                ex, ey = points[i + 1, 0] - ax, points[i + 1, 1] - ay
                 square = ex * ex + ey * ey
                 if square <= 0.0:
                     continue
@@ -42,16 +45,16 @@ def near_shapes(tables, x, y, radius_m, rings, out_shape, out_dist, out_offset, 
                 d2 = dx * dx + dy * dy
                 if d2 > limit:
                     continue
-                shape = tables.point_shape_ix[i]
-                dist = pd[i] + u * (pd[i + 1] - pd[i])
+                shape = tables.i[tables.at[POINT_SHAPE_IX] + i]
+                dist = points[i, 2] + u * (points[i + 1, 2] - points[i, 2])
                 offset = np.sqrt(d2)
                 at = -1
                 for j in range(n):
-                    if out_shape[j] == shape and abs(out_dist[j] - dist) < SAME_PASS_M:
+                    if near[j, 0] == shape and abs(near[j, 1] - dist) < SAME_PASS_M:
                         at = j
                         break
                 if at >= 0:
-                    if offset > out_offset[at] or (offset == out_offset[at] and dist >= out_dist[at]):
+                    if offset > near[at, 2] or (offset == near[at, 2] and dist >= near[at, 1]):
                         continue
                 elif n < MAX_CANDIDATES:
                     at = n
@@ -59,22 +62,17 @@ def near_shapes(tables, x, y, radius_m, rings, out_shape, out_dist, out_offset, 
                 else:
                     continue
                 norm = np.sqrt(square)
-                out_shape[at] = shape
-                out_dist[at] = dist
-                out_offset[at] = offset
-                out_east[at] = ex / norm
-                out_north[at] = ey / norm
+                near[at, 0], near[at, 1], near[at, 2] = shape, dist, offset
+                near[at, 3], near[at, 4] = ex / norm, ey / norm
     return n
 
 
 @kernel
-def nearest_shapes(tables, x, y, out_shape, out_dist, out_offset, out_east, out_north):
+def nearest_shapes(tables, x, y, near):
     """`near_shapes` within one cell size, else within two, four and eight: the first that finds anything."""
     rings = 1
     while rings <= 8:
-        n = near_shapes(
-            tables, x, y, rings * tables.grid_size_m, rings, out_shape, out_dist, out_offset, out_east, out_north
-        )
+        n = near_shapes(tables, x, y, rings * tables.f[tables.at[GRID] + 2], rings, near)
         if n > 0:
             return n
         rings *= 2

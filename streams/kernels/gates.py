@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streams.jit import kernel
+from streams.jit import inner, kernel
 from streams.kernels.matching import (
     AT_BASE,
     BEFORE_D,
@@ -46,41 +46,45 @@ from streams.kernels.matching import (
     VISIT_DEPARTURE,
     VISIT_GATE,
 )
-from streams.kernels.tables import Array
+from streams.kernels.tables import (
+    PATTERN_ROUTE_IX,
+    PGATE_DIST_M,
+    PGATE_START,
+    PGATE_STOP_POS,
+    SPAN_CELL_IX,
+    SPAN_DIST_M,
+    SPAN_START,
+    Array,
+)
 from streams.kernels.trips import find_run
 
 # schedule_relationship of a passing
 SCHEDULED, MISSING, SKIPPED = 0, 1, 2
 
-# columns of Facts.pass_i and pass_f
-F_VEHICLE, F_DAY, F_NUMBER, F_TRIP, F_PATTERN, F_GATE, F_RELATION, F_UPDATE, F_REVISION, F_WITHDRAWN, F_RECORD = range(
-    11
-)
-F_ARRIVAL, F_DEPARTURE, F_DETERMINED = 0, 1, 2
-# columns of Facts.cell_i and cell_f
-C_VEHICLE, C_DAY, C_NUMBER, C_CELL, C_REVISION, C_WITHDRAWN, C_RECORD = range(7)
-C_ENTERED, C_RUNNING, C_DISTANCE, C_DETERMINED = 0, 1, 2, 3
+# columns of Facts.passings, all but the times whole numbers
+(
+    F_VEHICLE, F_DAY, F_NUMBER, F_TRIP, F_PATTERN, F_GATE, F_RELATION, F_UPDATE, F_REVISION, F_WITHDRAWN, F_RECORD,
+    F_ARRIVAL, F_DEPARTURE, F_DETERMINED,
+) = range(14)  # fmt: skip
+# columns of Facts.cells
+(
+    C_VEHICLE, C_DAY, C_NUMBER, C_CELL, C_REVISION, C_WITHDRAWN, C_RECORD, C_ENTERED, C_RUNNING, C_DISTANCE,
+    C_DETERMINED,
+) = range(11)  # fmt: skip
+TOLD, OLD, NEW = 0, 1, 2  # which list of facts: what is told; before and after a late ping
 
 
 class Facts(NamedTuple):
-    """Passings and traversals as they are found; `count` says how many there are of each."""
+    """Three lists of passings and traversals; `counts` says how many there are of each."""
 
-    pass_i: Array  # i8 (capacity, 11)
-    pass_f: Array  # f8 (capacity, 3)
-    cell_i: Array  # i8 (capacity, 7)
-    cell_f: Array  # f8 (capacity, 4)
-    count: Array  # i8 (2,)
+    passings: Array  # f8 (3, capacity, 14)
+    cells: Array  # f8 (3, capacity, 11)
+    counts: Array  # i8 (3, 2)
 
 
 def facts(capacity: int) -> Facts:
-    """Room for so many passings and traversals."""
-    return Facts(
-        np.zeros((capacity, 11), np.int64),
-        np.zeros((capacity, 3)),
-        np.zeros((capacity, 7), np.int64),
-        np.zeros((capacity, 4)),
-        np.zeros(2, np.int64),
-    )
+    """Room for so many passings and traversals in every list."""
+    return Facts(np.zeros((3, capacity, 14)), np.zeros((3, capacity, 11)), np.zeros((3, 2), np.int64))
 
 
 BEFORE_STOP_M = 35.0  # a vehicle that stands this far before a stop's place serves it: queues, long platforms
@@ -91,69 +95,73 @@ FULL_CELL_M = 10.0  # shorter pieces of a cell say nothing of its pace
 PULL_AWAY_MPS = 4.0  # at least, when a vehicle moves off
 
 
-@kernel
-def _note_passing(ff, fi, facts, gate, arrival, departure, relation, update, t):
-    k = facts.count[0]
-    facts.count[0] = k + 1
-    facts.pass_i[k, F_DAY] = fi[RUN_DAY]
-    facts.pass_i[k, F_NUMBER] = fi[RUN_N]
-    facts.pass_i[k, F_TRIP] = fi[RUN_TRIP]
-    facts.pass_i[k, F_PATTERN] = fi[RUN_PATTERN]
-    facts.pass_i[k, F_GATE] = gate
-    facts.pass_i[k, F_RELATION] = relation
-    facts.pass_i[k, F_UPDATE] = update
-    facts.pass_i[k, F_WITHDRAWN] = 0
-    facts.pass_f[k, F_ARRIVAL] = arrival
-    facts.pass_f[k, F_DEPARTURE] = departure
-    facts.pass_f[k, F_DETERMINED] = t
+@inner
+def _note_passing(ff, fi, facts, to, gate, arrival, departure, relation, update, t):
+    k = facts.counts[to, 0]
+    facts.counts[to, 0] = k + 1
+    row = facts.passings[to, k]
+    row[F_DAY] = fi[RUN_DAY]
+    row[F_NUMBER] = fi[RUN_N]
+    row[F_TRIP] = fi[RUN_TRIP]
+    row[F_PATTERN] = fi[RUN_PATTERN]
+    row[F_GATE] = gate
+    row[F_RELATION] = relation
+    row[F_UPDATE] = update
+    row[F_WITHDRAWN] = 0
+    row[F_ARRIVAL] = arrival
+    row[F_DEPARTURE] = departure
+    row[F_DETERMINED] = t
 
 
-@kernel
-def _pass_gate(ff, fi, tables, facts, time, standing, t):
+@inner
+def _pass_gate(ff, fi, tables, facts, to, time, standing, t):
     """The next gate is passed at `time`; if it is a stop, as a visit that is open while the vehicle stands."""
     gate = fi[NEXT_GATE]
     time = max(time, ff[PASSED])
     departure = time
-    if tables.pgate_stop_pos[tables.pgate_start[fi[RUN_PATTERN]] + gate] >= 0:
+    if tables.i[tables.at[PGATE_STOP_POS] + tables.i[tables.at[PGATE_START] + fi[RUN_PATTERN]] + gate] >= 0:
         if standing:
             departure = np.nan
         fi[VISIT_GATE] = gate
         ff[VISIT_ARRIVAL], ff[VISIT_DEPARTURE] = time, departure
     ff[PASSED] = time
     fi[NEXT_GATE] = gate + 1
-    _note_passing(ff, fi, facts, gate, time, departure, SCHEDULED, 0, t)
+    _note_passing(ff, fi, facts, to, gate, time, departure, SCHEDULED, 0, t)
 
 
-@kernel
-def _depart(ff, fi, facts, time, t):
+@inner
+def _depart(ff, fi, facts, to, time, t):
     """The vehicle leaves the stop that it stands at."""
     time = max(time, ff[VISIT_ARRIVAL])
     ff[VISIT_DEPARTURE] = time
     ff[PASSED] = max(ff[PASSED], time)
     ff[CELL_DWELL] += max(0.0, time - max(ff[VISIT_ARRIVAL], ff[CELL_T]))
-    _note_passing(ff, fi, facts, fi[VISIT_GATE], ff[VISIT_ARRIVAL], time, SCHEDULED, 1, t)
+    _note_passing(ff, fi, facts, to, fi[VISIT_GATE], ff[VISIT_ARRIVAL], time, SCHEDULED, 1, t)
 
 
-@kernel
+@inner
 def _visiting(ff, fi):
     return fi[VISIT_GATE] >= 0 and np.isnan(ff[VISIT_DEPARTURE])
 
 
-@kernel
-def _cross(ff, fi, tables, facts, from_m, from_t, to_m, to_t, t):
+@inner
+def _cross(ff, fi, tables, facts, to, from_m, from_t, to_m, to_t, t):
     """Gates and cell borders between two places of the run."""
     p = fi[RUN_PATTERN]
     slow = (to_t - from_t) / (to_m - from_m) if to_m > from_m else 0.0
-    gates, count = tables.pgate_start[p], tables.pgate_start[p + 1] - tables.pgate_start[p]
+    gates, count = (
+        tables.i[tables.at[PGATE_START] + p],
+        tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
+    )
     while fi[NEXT_GATE] < count:
-        place = tables.pgate_dist_m[gates + fi[NEXT_GATE]]
+        place = tables.f[tables.at[PGATE_DIST_M] + gates + fi[NEXT_GATE]]
         if place > to_m:
             break
-        _pass_gate(ff, fi, tables, facts, from_t + max(0.0, place - from_m) * slow, False, t)
-    end = tables.span_start[p + 1]
-    while tables.span_start[p] + fi[SPAN] + 1 < end:
-        span = tables.span_start[p] + fi[SPAN]
-        border = tables.span_dist_m[span + 1]
+        _pass_gate(ff, fi, tables, facts, to, from_t + max(0.0, place - from_m) * slow, False, t)
+    end = tables.i[tables.at[SPAN_START] + p + 1]
+    while tables.i[tables.at[SPAN_START] + p] + fi[SPAN] + 1 < end:
+        span = tables.i[tables.at[SPAN_START] + p] + fi[SPAN]
+        border = tables.f[tables.at[SPAN_DIST_M] + span + 1]
         if border > to_m:
             break
         time = max(ff[CELL_T], from_t + max(0.0, border - from_m) * slow)
@@ -161,28 +169,32 @@ def _cross(ff, fi, tables, facts, from_m, from_t, to_m, to_t, t):
         if _visiting(ff, fi):
             dwell += max(0.0, time - max(ff[VISIT_ARRIVAL], ff[CELL_T]))
         if border - ff[CELL_D] >= FULL_CELL_M:
-            k = facts.count[1]
-            facts.count[1] = k + 1
-            facts.cell_i[k, C_DAY] = fi[RUN_DAY]
-            facts.cell_i[k, C_NUMBER] = fi[RUN_N]
-            facts.cell_i[k, C_CELL] = tables.span_cell_ix[span]
-            facts.cell_i[k, C_WITHDRAWN] = 0
-            facts.cell_f[k, C_ENTERED] = ff[CELL_T]
-            facts.cell_f[k, C_RUNNING] = max(0.0, time - ff[CELL_T] - dwell)
-            facts.cell_f[k, C_DISTANCE] = border - ff[CELL_D]
-            facts.cell_f[k, C_DETERMINED] = t
+            k = facts.counts[to, 1]
+            facts.counts[to, 1] = k + 1
+            row = facts.cells[to, k]
+            row[C_DAY] = fi[RUN_DAY]
+            row[C_NUMBER] = fi[RUN_N]
+            row[C_CELL] = tables.i[tables.at[SPAN_CELL_IX] + span]
+            row[C_WITHDRAWN] = 0
+            row[C_ENTERED] = ff[CELL_T]
+            row[C_RUNNING] = max(0.0, time - ff[CELL_T] - dwell)
+            row[C_DISTANCE] = border - ff[CELL_D]
+            row[C_DETERMINED] = t
         ff[CELL_D], ff[CELL_T], ff[CELL_DWELL] = border, time, 0.0
         fi[SPAN] += 1
 
 
-@kernel
+@inner
 def _enter_span(ff, fi, tables, dist_m, t):
     """The cell at `dist_m` is entered here, in its middle if need be."""
-    lo, hi = tables.span_start[fi[RUN_PATTERN]], tables.span_start[fi[RUN_PATTERN] + 1] - 1
+    lo, hi = (
+        tables.i[tables.at[SPAN_START] + fi[RUN_PATTERN]],
+        tables.i[tables.at[SPAN_START] + fi[RUN_PATTERN] + 1] - 1,
+    )
     first = lo
     while lo < hi:
         mid = (lo + hi + 1) >> 1
-        if tables.span_dist_m[mid] <= dist_m:
+        if tables.f[tables.at[SPAN_DIST_M] + mid] <= dist_m:
             lo = mid
         else:
             hi = mid - 1
@@ -190,41 +202,47 @@ def _enter_span(ff, fi, tables, dist_m, t):
     ff[CELL_D], ff[CELL_T], ff[CELL_DWELL] = dist_m, t, 0.0
 
 
-@kernel
-def _unseen(ff, fi, tables, facts, to_m, relation, t):
+@inner
+def _unseen(ff, fi, tables, facts, to, to_m, relation, t):
     """Gates up to `to_m` were passed out of sight; stops among them are told as Missing or Skipped."""
     p = fi[RUN_PATTERN]
-    gates, count = tables.pgate_start[p], tables.pgate_start[p + 1] - tables.pgate_start[p]
-    while fi[NEXT_GATE] < count and tables.pgate_dist_m[gates + fi[NEXT_GATE]] <= to_m:
-        if tables.pgate_stop_pos[gates + fi[NEXT_GATE]] >= 0:
-            _note_passing(ff, fi, facts, fi[NEXT_GATE], np.nan, np.nan, relation, 0, t)
+    gates, count = (
+        tables.i[tables.at[PGATE_START] + p],
+        tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
+    )
+    while fi[NEXT_GATE] < count and tables.f[tables.at[PGATE_DIST_M] + gates + fi[NEXT_GATE]] <= to_m:
+        if tables.i[tables.at[PGATE_STOP_POS] + gates + fi[NEXT_GATE]] >= 0:
+            _note_passing(ff, fi, facts, to, fi[NEXT_GATE], np.nan, np.nan, relation, 0, t)
         fi[NEXT_GATE] += 1
 
 
-@kernel
-def end_run(ff, fi, tables, facts, arrived, t):
+@inner
+def end_run(ff, fi, tables, facts, to, arrived, t):
     """The run is over; if it `arrived` at its terminal, the last gates are passed."""
     p = fi[RUN_PATTERN]
     if p < 0:
         return
-    gates, count = tables.pgate_start[p], tables.pgate_start[p + 1] - tables.pgate_start[p]
-    if arrived and tables.pgate_dist_m[gates + count - 1] - ff[RUN_D] <= START_M:
+    gates, count = (
+        tables.i[tables.at[PGATE_START] + p],
+        tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
+    )
+    if arrived and tables.f[tables.at[PGATE_DIST_M] + gates + count - 1] - ff[RUN_D] <= START_M:
         if _visiting(ff, fi) and fi[NEXT_GATE] < count:
-            _depart(ff, fi, facts, ff[RUN_T], t)
+            _depart(ff, fi, facts, to, ff[RUN_T], t)
         time = ff[STAND_T] if ff[STAND_T] <= ff[RUN_T] else ff[RUN_T]
         while fi[NEXT_GATE] < count:
-            _pass_gate(ff, fi, tables, facts, time, True, t)
+            _pass_gate(ff, fi, tables, facts, to, time, True, t)
     elif _visiting(ff, fi) and fi[VISIT_GATE] < count - 1:
-        _depart(ff, fi, facts, ff[RUN_T], t)
-    fi[LAST_ROUTE] = tables.pattern_route_ix[p]
+        _depart(ff, fi, facts, to, ff[RUN_T], t)
+    fi[LAST_ROUTE] = tables.i[tables.at[PATTERN_ROUTE_IX] + p]
     fi[LAST_TRIP] = fi[RUN_TRIP]
     fi[RUN_PATTERN] = -1
     fi[RUN_OFF] = 0
     fi[VISIT_GATE] = -1
 
 
-@kernel
-def _start_run(ff, fi, tables, times, facts, p, dist_m, speed_mps, reported_trip, t):
+@inner
+def _start_run(ff, fi, tables, times, facts, to, p, dist_m, speed_mps, reported_trip, t):
     trip, day, start = find_run(tables, times, p, t, dist_m, reported_trip, fi[LAST_TRIP])
     if day > fi[LAST_DAY]:
         fi[LAST_DAY] = day
@@ -243,17 +261,20 @@ def _start_run(ff, fi, tables, times, facts, p, dist_m, speed_mps, reported_trip
     ff[STAND_T] = np.nan
     ff[PASSED] = -np.inf
     _enter_span(ff, fi, tables, dist_m, t)
-    gates, count = tables.pgate_start[p], tables.pgate_start[p + 1] - tables.pgate_start[p]
-    if dist_m <= tables.pgate_dist_m[gates] + START_M:
-        begin = t - max(0.0, dist_m - tables.pgate_dist_m[gates]) / ff[RUN_V]
-        _cross(ff, fi, tables, facts, min(dist_m, tables.pgate_dist_m[gates]), begin, dist_m, t, t)
+    gates, count = (
+        tables.i[tables.at[PGATE_START] + p],
+        tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
+    )
+    if dist_m <= tables.f[tables.at[PGATE_DIST_M] + gates] + START_M:
+        begin = t - max(0.0, dist_m - tables.f[tables.at[PGATE_DIST_M] + gates]) / ff[RUN_V]
+        _cross(ff, fi, tables, facts, to, min(dist_m, tables.f[tables.at[PGATE_DIST_M] + gates]), begin, dist_m, t, t)
     else:
-        while fi[NEXT_GATE] < count and tables.pgate_dist_m[gates + fi[NEXT_GATE]] <= dist_m:
+        while fi[NEXT_GATE] < count and tables.f[tables.at[PGATE_DIST_M] + gates + fi[NEXT_GATE]] <= dist_m:
             fi[NEXT_GATE] += 1
 
 
-@kernel
-def _move(ff, fi, tables, prm, facts, dist_m, t):
+@inner
+def _move(ff, fi, tables, prm, facts, to, dist_m, t):
     """The run goes on to `dist_m` at time `t`."""
     from_m, from_t = ff[RUN_D], ff[RUN_T]
     to_m = max(from_m, dist_m)
@@ -261,8 +282,8 @@ def _move(ff, fi, tables, prm, facts, dist_m, t):
     dt = t - from_t
     if fi[RUN_OFF] == 1 or (dt > prm.gap_s and gain > BEFORE_STOP_M):
         if _visiting(ff, fi):
-            _depart(ff, fi, facts, from_t, t)
-        _unseen(ff, fi, tables, facts, to_m, SKIPPED if fi[RUN_OFF] == 1 else MISSING, t)
+            _depart(ff, fi, facts, to, from_t, t)
+        _unseen(ff, fi, tables, facts, to, to_m, SKIPPED if fi[RUN_OFF] == 1 else MISSING, t)
         fi[RUN_OFF] = 0
         ff[STAND_T] = np.nan
         ff[RUN_D], ff[RUN_T], ff[BEFORE_D], ff[BEFORE_T] = to_m, t, to_m, t
@@ -276,67 +297,68 @@ def _move(ff, fi, tables, prm, facts, dist_m, t):
                 ff[STAND_T] = min(t, from_t + gain / running)
             else:
                 ff[STAND_T] = min(from_t, ff[BEFORE_T] + (from_m - ff[BEFORE_D]) / running)
-        _cross(ff, fi, tables, facts, from_m, from_t, to_m, t, t)
-        gates, count = tables.pgate_start[p], tables.pgate_start[p + 1] - tables.pgate_start[p]
+        _cross(ff, fi, tables, facts, to, from_m, from_t, to_m, t, t)
+        gates, count = (
+            tables.i[tables.at[PGATE_START] + p],
+            tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
+        )
         if not _visiting(ff, fi):
             gate = fi[NEXT_GATE]
-            while gate < count and tables.pgate_dist_m[gates + gate] <= to_m + BEFORE_STOP_M:
-                if tables.pgate_stop_pos[gates + gate] >= 0:
+            while gate < count and tables.f[tables.at[PGATE_DIST_M] + gates + gate] <= to_m + BEFORE_STOP_M:
+                if tables.i[tables.at[PGATE_STOP_POS] + gates + gate] >= 0:
                     break
                 gate += 1
-            if gate < count and tables.pgate_dist_m[gates + gate] <= to_m + BEFORE_STOP_M:
+            if gate < count and tables.f[tables.at[PGATE_DIST_M] + gates + gate] <= to_m + BEFORE_STOP_M:
                 while fi[NEXT_GATE] <= gate:
-                    _pass_gate(ff, fi, tables, facts, ff[STAND_T], True, t)
+                    _pass_gate(ff, fi, tables, facts, to, ff[STAND_T], True, t)
             elif (
                 fi[VISIT_GATE] >= 0
                 and fi[VISIT_GATE] == fi[NEXT_GATE] - 1
-                and to_m - tables.pgate_dist_m[gates + fi[VISIT_GATE]] <= BEYOND_STOP_M
+                and to_m - tables.f[tables.at[PGATE_DIST_M] + gates + fi[VISIT_GATE]] <= BEYOND_STOP_M
             ):
                 ff[VISIT_DEPARTURE] = np.nan
-                _note_passing(ff, fi, facts, fi[VISIT_GATE], ff[VISIT_ARRIVAL], np.nan, SCHEDULED, 1, t)
+                _note_passing(ff, fi, facts, to, fi[VISIT_GATE], ff[VISIT_ARRIVAL], np.nan, SCHEDULED, 1, t)
     else:
         begin = from_t
         if not np.isnan(ff[STAND_T]):
             begin = max(from_t, t - gain / max(PULL_AWAY_MPS, ff[RUN_V]))
             ff[STAND_T] = np.nan
         if _visiting(ff, fi):
-            _depart(ff, fi, facts, begin, t)
-        _cross(ff, fi, tables, facts, from_m, begin, to_m, t, t)
+            _depart(ff, fi, facts, to, begin, t)
+        _cross(ff, fi, tables, facts, to, from_m, begin, to_m, t, t)
         ff[BEFORE_D], ff[BEFORE_T] = from_m, from_t
         ff[RUN_V] += 0.5 * (gain / dt - ff[RUN_V])
     ff[RUN_D], ff[RUN_T] = to_m, t
 
 
 @kernel
-def follow(state, s, t, said_i, said_f, reported_trip, tables, prm, times, facts):
+def follow(state, s, t, said, reported_trip, tables, prm, times, facts, to):
     """Take the run of filter state `s` on to what `matching.decide` says at time `t`; notes what it passes.
 
-    `facts` must have room for twice the gates and once the cells of the longest pattern, and a few more.
+    List `to` of `facts` must have room for twice the gates and once the cells of the longest pattern, and a few more.
     """
     ff, fi = state.ff[s], state.fi[s]
-    phase, p = said_i[P_PHASE], said_i[P_PATTERN]
+    phase, p = int(said[P_PHASE]), int(said[P_PATTERN])
     if phase == IN_SERVICE and p >= 0:
-        if said_i[P_OFF] == 1:
+        if said[P_OFF] == 1:
             if fi[RUN_PATTERN] == p:
                 if _visiting(ff, fi):
-                    _depart(ff, fi, facts, ff[RUN_T], t)
+                    _depart(ff, fi, facts, to, ff[RUN_T], t)
                 fi[RUN_OFF] = 1
             else:
-                end_run(ff, fi, tables, facts, False, t)
+                end_run(ff, fi, tables, facts, to, False, t)
             return
-        dist = said_f[P_DIST]
+        dist = said[P_DIST]
         if (
             fi[RUN_PATTERN] == p
             and dist >= ff[RUN_D] - RESTART_M
             and (fi[RUN_OFF] == 1 or dist <= ff[RUN_D] + RESTART_M + prm.max_speed_mps * (t - ff[RUN_T]))
         ):
-            _move(ff, fi, tables, prm, facts, dist, t)
+            _move(ff, fi, tables, prm, facts, to, dist, t)
         else:
-            end_run(ff, fi, tables, facts, True, t)
-            _start_run(ff, fi, tables, times, facts, p, dist, said_f[P_SPEED], reported_trip, t)
+            end_run(ff, fi, tables, facts, to, True, t)
+            _start_run(ff, fi, tables, times, facts, to, p, dist, said[P_SPEED], reported_trip, t)
     elif phase == LAYOVER:
-        end_run(ff, fi, tables, facts, True, t)
-    elif phase == DEADHEAD or phase == AT_BASE:
-        end_run(ff, fi, tables, facts, False, t)
-    elif fi[RUN_PATTERN] >= 0 and t - ff[RUN_T] > prm.forget_s:
-        end_run(ff, fi, tables, facts, False, t)
+        end_run(ff, fi, tables, facts, to, True, t)
+    elif phase in (DEADHEAD, AT_BASE) or (fi[RUN_PATTERN] >= 0 and t - ff[RUN_T] > prm.forget_s):
+        end_run(ff, fi, tables, facts, to, False, t)

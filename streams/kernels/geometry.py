@@ -1,7 +1,7 @@
 """Where a place lies along a shape.
 
-A shape is a run of points `first..last` (inclusive) of three arrays: x and y in metres, `dist` in metres along the
-shape, not decreasing. The nearest place wins; of equally near ones the first along the shape.
+A shape is a run of rows `first..last` (inclusive) of `points` (n, 3): x and y in metres, and metres along the shape,
+not decreasing. The nearest place wins; of equally near ones the first along the shape.
 """
 
 import numpy as np
@@ -10,33 +10,33 @@ from streams.jit import kernel
 
 
 @kernel
-def snap_window(px, py, pd, first, last, from_m, to_m, x, y):
+def snap_window(points, first, last, from_m, to_m, x, y):
     """The nearest place on a shape, no earlier than `from_m` and no later than `to_m` along it.
 
-    px, py, pd  (n,) points of all shapes; the shape is first..last
+    points  f8 (n, 3), points of all shapes; the shape is first..last
 
     Returns (dist_m, offset_m, east, north): metres along, distance to it, and the shape's direction there as a
     unit vector (0, 0 where the segment has no length). An empty window says so: (NaN, inf, 0, 0). Does not check NaN.
     """
     best = np.inf
     dist, east, north = np.nan, 0.0, 0.0
-    if last <= first or to_m < from_m or to_m < pd[first] or from_m > pd[last]:
+    if last <= first or to_m < from_m or to_m < points[first, 2] or from_m > points[last, 2]:
         return dist, best, east, north
     lo, hi = first, last - 1  # the last segment that begins at or before from_m
     while lo < hi:
         mid = (lo + hi + 1) >> 1
-        if pd[mid] <= from_m:
+        if points[mid, 2] <= from_m:
             lo = mid
         else:
             hi = mid - 1
     # Points may repeat: the segments before that one of no length cannot matter, they end at from_m too.
     for i in range(lo, last):
-        start = pd[i]
+        start = points[i, 2]
         if start > to_m:
             break
-        length = pd[i + 1] - start
-        ax, ay = px[i], py[i]
-        ex, ey = px[i + 1] - ax, py[i + 1] - ay
+        length = points[i + 1, 2] - start
+        ax, ay = points[i, 0], points[i, 1]
+        ex, ey = points[i + 1, 0] - ax, points[i + 1, 1] - ay
         square = ex * ex + ey * ey
         u = 0.0
         if square > 0.0:
@@ -61,29 +61,10 @@ def snap_window(px, py, pd, first, last, from_m, to_m, x, y):
 
 
 @kernel
-def place_at(px, py, pd, first, last, dist_m):
-    """The place (x, y) at a distance along a shape; before its start or beyond its end: the start or the end."""
-    if dist_m <= pd[first]:
-        return px[first], py[first]
-    if dist_m >= pd[last]:
-        return px[last], py[last]
-    lo, hi = first, last - 1
-    while lo < hi:
-        mid = (lo + hi + 1) >> 1
-        if pd[mid] <= dist_m:
-            lo = mid
-        else:
-            hi = mid - 1
-    length = pd[lo + 1] - pd[lo]
-    u = (dist_m - pd[lo]) / length if length > 0.0 else 0.0
-    return px[lo] + u * (px[lo + 1] - px[lo]), py[lo] + u * (py[lo + 1] - py[lo])
-
-
-@kernel
-def snap_windows(px, py, pd, first, last, from_m, to_m, x, y, dist_m, offset_m):
+def snap_windows(points, first, last, from_m, to_m, x, y, dist_m, offset_m):
     """`snap_window` for many places: row i on the shape first[i]..last[i], window from_m[i]..to_m[i].
 
     Writes dist_m and offset_m (n,). The plain window snap, without any matching.
     """
     for i in range(len(x)):
-        dist_m[i], offset_m[i], _, _ = snap_window(px, py, pd, first[i], last[i], from_m[i], to_m[i], x[i], y[i])
+        dist_m[i], offset_m[i], _, _ = snap_window(points, first[i], last[i], from_m[i], to_m[i], x[i], y[i])

@@ -14,10 +14,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streams.jit import kernel
+from streams.jit import inner, kernel
 from streams.kernels.candidates import MAX_CANDIDATES, near_shapes, nearest_shapes
 from streams.kernels.geometry import snap_window
-from streams.kernels.tables import BUCKET_S, Array
+from streams.kernels.tables import (
+    BUCKET_S,
+    GRID,
+    PATTERN_DIRECTION,
+    PATTERN_FIRST,
+    PATTERN_LAST,
+    PATTERN_LENGTH_M,
+    PATTERN_NEXT_IX,
+    PATTERN_ROUTE_DIR_IX,
+    PATTERN_ROUTE_IX,
+    PATTERN_WAIT,
+    PSTOP_DIST_M,
+    PSTOP_START,
+    ROUTE_PATTERN_IX,
+    ROUTE_PATTERN_START,
+    SHAPE_PATTERN_IX,
+    SHAPE_PATTERN_START,
+    Array,
+)
 
 MAX_BEAM = 16
 WORK = 1024
@@ -83,9 +101,8 @@ NF = 29
 ) = range(16)
 NI = 16
 
-# columns of State.hf and State.hi
-DIST, LOG, SPEED_ALONG, OFFSET = 0, 1, 2, 3
-H_PATTERN, H_PHASE = 0, 1
+# columns of State.h and of Work.h (pattern and phase are whole numbers)
+H_PATTERN, H_PHASE, DIST, LOG, SPEED_ALONG, OFFSET = range(6)
 
 
 class State(NamedTuple):
@@ -93,37 +110,22 @@ class State(NamedTuple):
 
     ff: Array  # f8 (n, NF)
     fi: Array  # i4 (n, NI)
-    hf: Array  # f4 (n, MAX_BEAM, 4)
-    hi: Array  # i4 (n, MAX_BEAM, 2)
+    h: Array  # f4 (n, MAX_BEAM, 6), the hypotheses
 
 
 class Work(NamedTuple):
     """Room for one step; what it holds before a call does not matter."""
 
-    pattern: Array  # i4 (WORK,)
-    phase: Array  # i4
-    dist: Array  # f8
-    speed: Array  # f8
-    log: Array  # f8
-    offset: Array  # f8
-    order: Array  # i4
-    shape: Array  # i4 (MAX_CANDIDATES,)
-    near_dist: Array  # f8
-    near_offset: Array  # f8
-    near_east: Array  # f8
-    near_north: Array  # f8
-    rank: Array  # i4 (MAX_BEAM + 4,): route_dirs
-    mass: Array  # f8
+    h: Array  # f8 (WORK, 6), hypotheses in the making
+    order: Array  # i4 (WORK,)
+    near: Array  # f8 (MAX_CANDIDATES, 5), see candidates.near_shapes
+    rank: Array  # f8 (MAX_BEAM + 4, 2), route_dirs and their weight
 
 
 def work() -> Work:
     """Fresh room for one step."""
-    ints, floats = np.int32, np.float64
     return Work(
-        *(np.zeros(WORK, t) for t in (ints, ints, floats, floats, floats, floats, ints)),
-        *(np.zeros(MAX_CANDIDATES, t) for t in (ints, floats, floats, floats, floats)),
-        np.zeros(MAX_BEAM + 4, ints),
-        np.zeros(MAX_BEAM + 4, floats),
+        np.zeros((WORK, 6)), np.zeros(WORK, np.int32), np.zeros((MAX_CANDIDATES, 5)), np.zeros((MAX_BEAM + 4, 2))
     )
 
 
@@ -155,40 +157,42 @@ def report_log(p, route, direction, pattern, tables, stale):
         return 0.0
     if p < 0:
         return np.log(0.15)
-    if tables.pattern_route_ix[p] != route:
+    if tables.i[tables.at[PATTERN_ROUTE_IX] + p] != route:
         return np.log(stale)
     out = 0.0
     if pattern >= 0 and p != pattern:
         out += np.log(0.2)
-    if direction >= 0 and tables.pattern_direction[p] >= 0 and tables.pattern_direction[p] != direction:
+    if (
+        direction >= 0
+        and tables.i[tables.at[PATTERN_DIRECTION] + p] >= 0
+        and tables.i[tables.at[PATTERN_DIRECTION] + p] != direction
+    ):
         out += np.log(0.1)
     return out
 
 
-@kernel
+@inner
 def _push(work, n, pattern, phase, dist, speed, log, offset):
     if n >= WORK or not log > -60.0:
         return n
-    work.pattern[n] = pattern
-    work.phase[n] = phase
-    work.dist[n] = dist
-    work.speed[n] = speed
-    work.log[n] = log
-    work.offset[n] = offset
+    h = work.h[n]
+    h[H_PATTERN], h[H_PHASE], h[DIST] = pattern, phase, dist
+    h[LOG], h[SPEED_ALONG], h[OFFSET] = log, speed, offset
     return n + 1
 
 
-@kernel
+@inner
 def _wait_distance(tables, p, dist, x, y):
     if dist > 0.0:
-        last = tables.pattern_last[p]
-        return np.hypot(x - tables.point_x[last], y - tables.point_y[last])
-    d = np.hypot(x - tables.pattern_wait_x[p, 0], y - tables.pattern_wait_y[p, 0])
-    e = np.hypot(x - tables.pattern_wait_x[p, 1], y - tables.pattern_wait_y[p, 1])
+        last = tables.i[tables.at[PATTERN_LAST] + p]
+        return np.hypot(x - tables.points[last, 0], y - tables.points[last, 1])
+    at = tables.at[PATTERN_WAIT] + 4 * p
+    d = np.hypot(x - tables.f[at], y - tables.f[at + 1])
+    e = np.hypot(x - tables.f[at + 2], y - tables.f[at + 3])
     return e if e < d else d  # NaN loses
 
 
-@kernel
+@inner
 def _prior(times, t, p):
     b = int(np.floor(t / BUCKET_S))
     lo, hi = 0, len(times.bucket) - 1
@@ -201,7 +205,7 @@ def _prior(times, t, p):
     return times.log_prior[lo, p]
 
 
-@kernel
+@inner
 def _inject(
     n,
     fi,
@@ -230,39 +234,38 @@ def _inject(
     Returns the new number of hypotheses at work.
     """
     if wide:
-        found = nearest_shapes(
-            tables, x, y, work.shape, work.near_dist, work.near_offset, work.near_east, work.near_north
-        )
+        found = nearest_shapes(tables, x, y, work.near)
     else:
-        found = near_shapes(
-            tables, x, y, tables.grid_size_m, 1,
-            work.shape, work.near_dist, work.near_offset, work.near_east, work.near_north,
-        )  # fmt: skip
+        found = near_shapes(tables, x, y, tables.f[tables.at[GRID] + 2], 1, work.near)
     route, direction, pattern = fi[ROUTE], fi[DIRECTION], fi[PATTERN]
     start = n
     total = 0.0
     reported_found = False
     for k in range(found):
-        shape = work.shape[k]
-        for j in range(tables.shape_pattern_start[shape], tables.shape_pattern_start[shape + 1]):
-            p = tables.shape_pattern_ix[j]
+        shape = int(work.near[k, 0])
+        for j in range(
+            tables.i[tables.at[SHAPE_PATTERN_START] + shape], tables.i[tables.at[SHAPE_PATTERN_START] + shape + 1]
+        ):
+            p = tables.i[tables.at[SHAPE_PATTERN_IX] + j]
             prior = _prior(times, t, p) + report_log(p, route, direction, pattern, tables, prm.stale)
-            if recall and tables.pattern_route_ix[p] == fi[LAST_ROUTE]:
+            if recall and tables.i[tables.at[PATTERN_ROUTE_IX] + p] == fi[LAST_ROUTE]:
                 prior += np.log(5.0)
-            if tables.pattern_route_ix[p] == route:
+            if tables.i[tables.at[PATTERN_ROUTE_IX] + p] == route:
                 reported_found = True
             total += np.exp(prior)
-            log = prior + offset_log(work.near_offset[k], prm.sigma_m)
+            log = prior + offset_log(work.near[k, 2], prm.sigma_m)
             if heading:
-                log += heading_log(work.near_east[k], work.near_north[k], east, north, prm.heading_kappa)
-            n = _push(work, n, p, IN_SERVICE, work.near_dist[k], obs_speed, log, work.near_offset[k])
+                log += heading_log(work.near[k, 3], work.near[k, 4], east, north, prm.heading_kappa)
+            n = _push(work, n, p, IN_SERVICE, work.near[k, 1], obs_speed, log, work.near[k, 2])
     if route >= 0 and not reported_found:
         # A shape drawn from stop to stop may be far from the street: look along the reported route itself.
-        for j in range(tables.route_pattern_start[route], tables.route_pattern_start[route + 1]):
-            p = tables.route_pattern_ix[j]
+        for j in range(
+            tables.i[tables.at[ROUTE_PATTERN_START] + route], tables.i[tables.at[ROUTE_PATTERN_START] + route + 1]
+        ):
+            p = tables.i[tables.at[ROUTE_PATTERN_IX] + j]
             dist, offset, e, m = snap_window(
-                tables.point_x, tables.point_y, tables.point_dist_m,
-                tables.pattern_first[p], tables.pattern_last[p], 0.0, tables.pattern_length_m[p], x, y,
+                tables.points, tables.i[tables.at[PATTERN_FIRST] + p], tables.i[tables.at[PATTERN_LAST] + p],
+                0.0, tables.f[tables.at[PATTERN_LENGTH_M] + p], x, y,
             )  # fmt: skip
             if offset > 400.0:
                 continue
@@ -277,9 +280,9 @@ def _inject(
         at_service, at_layover = np.log(share_service) - norm, np.log(share_layover) - norm
         end = n
         for i in range(start, end):
-            p = work.pattern[i]
-            if work.dist[i] < 150.0 and obs_speed < 3.0:
-                prior = work.log[i] - offset_log(work.offset[i], prm.sigma_m)
+            p = int(work.h[i, H_PATTERN])
+            if work.h[i, DIST] < 150.0 and obs_speed < 3.0:
+                prior = work.h[i, LOG] - offset_log(work.h[i, OFFSET], prm.sigma_m)
                 away = _wait_distance(tables, p, 0.0, x, y) - LAYOVER_M
                 if away < 100.0:
                     n = _push(
@@ -290,25 +293,25 @@ def _inject(
                         0.0,
                         0.0,
                         prior + at_layover + offset_log(max(0.0, away), prm.sigma_m),
-                        work.offset[i],
+                        work.h[i, OFFSET],
                     )
-            work.log[i] += at_service
+            work.h[i, LOG] += at_service
     return n
 
 
-@kernel
-def _settle(n, ff, fi, hf, hi, prm, work):
+@inner
+def _settle(n, ff, fi, h, prm, work):
     """Merge what is the same, keep the heaviest, normalise; writes them to the state, heaviest first."""
     order = work.order
     top = -np.inf
     for i in range(n):
-        top = max(top, work.log[i])
+        top = max(top, work.h[i, LOG])
     count = 0
     for i in range(n):  # insertion sort, heaviest first; equal ones keep their order
-        if not work.log[i] > top - 16.0:
+        if not work.h[i, LOG] > top - 16.0:
             continue
         j = count
-        while j > 0 and work.log[order[j - 1]] < work.log[i]:
+        while j > 0 and work.h[order[j - 1], LOG] < work.h[i, LOG]:
             order[j] = order[j - 1]
             j -= 1
         order[j] = i
@@ -320,53 +323,45 @@ def _settle(n, ff, fi, hf, hi, prm, work):
         twin = -1
         for b in range(kept):
             if (
-                hi[b, H_PATTERN] == work.pattern[i]
-                and hi[b, H_PHASE] == work.phase[i]
-                and abs(hf[b, DIST] - work.dist[i]) <= prm.merge_m
+                h[b, H_PATTERN] == work.h[i, H_PATTERN]
+                and h[b, H_PHASE] == work.h[i, H_PHASE]
+                and abs(h[b, DIST] - work.h[i, DIST]) <= prm.merge_m
             ):
                 twin = b
                 break
         if twin >= 0:
-            hf[twin, LOG] = np.logaddexp(np.float64(hf[twin, LOG]), work.log[i])
+            h[twin, LOG] = np.logaddexp(np.float64(h[twin, LOG]), work.h[i, LOG])
         elif kept < limit:
-            hi[kept, H_PATTERN] = work.pattern[i]
-            hi[kept, H_PHASE] = work.phase[i]
-            hf[kept, DIST] = work.dist[i]
-            hf[kept, LOG] = work.log[i]
-            hf[kept, SPEED_ALONG] = work.speed[i]
-            hf[kept, OFFSET] = work.offset[i]
+            for c in range(6):
+                h[kept, c] = work.h[i, c]
             kept += 1
     # Summing twins may have changed the order a little.
     for i in range(1, kept):
         j = i
-        while j > 0 and hf[j - 1, LOG] < hf[j, LOG]:
-            for c in range(4):
-                keep = hf[j, c]
-                hf[j, c] = hf[j - 1, c]
-                hf[j - 1, c] = keep
-            for c in range(2):
-                keep_i = hi[j, c]
-                hi[j, c] = hi[j - 1, c]
-                hi[j - 1, c] = keep_i
+        while j > 0 and h[j - 1, LOG] < h[j, LOG]:
+            for c in range(6):
+                keep = h[j, c]
+                h[j, c] = h[j - 1, c]
+                h[j - 1, c] = keep
             j -= 1
     # A beam that is sure keeps little beside what it is sure of.
     total = 0.0
     for i in range(kept):
-        total += np.exp(np.float64(hf[i, LOG]) - hf[0, LOG])
+        total += np.exp(np.float64(h[i, LOG]) - h[0, LOG])
     depth = 9.0 if total < 1.002 else 14.0
-    while kept > 1 and hf[kept - 1, LOG] < hf[0, LOG] - depth:
+    while kept > 1 and h[kept - 1, LOG] < h[0, LOG] - depth:
         kept -= 1
     total = 0.0
     for i in range(kept):
-        total += np.exp(np.float64(hf[i, LOG]) - hf[0, LOG])
-    norm = hf[0, LOG] + np.log(total)
+        total += np.exp(np.float64(h[i, LOG]) - h[0, LOG])
+    norm = h[0, LOG] + np.log(total)
     for i in range(kept):
-        hf[i, LOG] -= norm
+        h[i, LOG] -= norm
     fi[N] = kept
 
 
-@kernel
-def _begin(ff, fi, hf, hi, t, x, y, bearing_deg, speed_mps, tables, prm, times, work):
+@inner
+def _begin(ff, fi, h, t, x, y, bearing_deg, speed_mps, tables, prm, times, work):
     """Start the beam at a first fix, or anew after a long silence or a jump."""
     heading = bearing_deg == bearing_deg and not speed_mps < 1.0
     east, north = 0.0, 0.0
@@ -381,7 +376,7 @@ def _begin(ff, fi, hf, hi, t, x, y, bearing_deg, speed_mps, tables, prm, times, 
     n = _inject(
         n, fi, t, x, y, heading, east, north, speed, 0.8, 0.1, True, fi[LAST_ROUTE] >= 0, tables, prm, times, work
     )
-    _settle(n, ff, fi, hf, hi, prm, work)
+    _settle(n, ff, fi, h, prm, work)
     ff[T], ff[X], ff[Y] = t, x, y
     ff[ANCHOR_T], ff[ANCHOR_X], ff[ANCHOR_Y] = t, x, y
     ff[HEADING_T] = t
@@ -402,10 +397,10 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
 
     Returns USED, or why the fix was not used; the state then only remembers that it was seen.
     """
-    ff, fi, hf, hi = state.ff[s], state.fi[s], state.hf[s], state.hi[s]
+    ff, fi, h = state.ff[s], state.fi[s], state.h[s]
     if fi[N] == 0:
         fi[ROUTE], fi[DIRECTION], fi[PATTERN] = route, direction, pattern
-        _begin(ff, fi, hf, hi, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
+        _begin(ff, fi, h, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
         return USED
     dt = t - ff[T]
     moved = np.hypot(x - ff[X], y - ff[Y])
@@ -415,7 +410,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         if not again:
             return IMPOSSIBLE_SPEED
         fi[ROUTE], fi[DIRECTION], fi[PATTERN] = route, direction, pattern
-        _begin(ff, fi, hf, hi, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
+        _begin(ff, fi, h, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
         return USED
     ff[GATE_T] = np.nan
     frozen = moved < 0.2
@@ -428,7 +423,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         ff[FROZEN_T] = np.nan
     if dt > prm.forget_s:
         fi[ROUTE], fi[DIRECTION], fi[PATTERN] = route, direction, pattern
-        _begin(ff, fi, hf, hi, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
+        _begin(ff, fi, h, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
         return USED
 
     # --- what this fix says by itself
@@ -468,19 +463,23 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         fi[ROUTE], fi[DIRECTION], fi[PATTERN] = route, direction, pattern
         if route >= 0:
             for k in range(fi[N]):
-                hf[k, LOG] += report_log(hi[k, H_PATTERN], route, direction, pattern, tables, prm.stale)
+                h[k, LOG] += report_log(int(h[k, H_PATTERN]), route, direction, pattern, tables, prm.stale)
 
     # --- each hypothesis moves on
     n = 0
     dead = 0.0
-    px, py, pd = tables.point_x, tables.point_y, tables.point_dist_m
+    points = tables.points
     for k in range(fi[N]):
-        p, phase = hi[k, H_PATTERN], hi[k, H_PHASE]
-        d, log, v = np.float64(hf[k, DIST]), np.float64(hf[k, LOG]), np.float64(hf[k, SPEED_ALONG])
+        p, phase = int(h[k, H_PATTERN]), int(h[k, H_PHASE])
+        d, log, v = np.float64(h[k, DIST]), np.float64(h[k, LOG]), np.float64(h[k, SPEED_ALONG])
         if phase == IN_SERVICE:
-            first, last, length = tables.pattern_first[p], tables.pattern_last[p], tables.pattern_length_m[p]
+            first, last, length = (
+                tables.i[tables.at[PATTERN_FIRST] + p],
+                tables.i[tables.at[PATTERN_LAST] + p],
+                tables.f[tables.at[PATTERN_LENGTH_M] + p],
+            )
             low, high = max(0.0, d - prm.back_m), min(length, d + prm.max_speed_mps * dt + prm.back_m)
-            at, offset, e, m = snap_window(px, py, pd, first, last, low, high, x, y)
+            at, offset, e, m = snap_window(points, first, last, low, high, x, y)
             drive = 0.0 if standing else (0.5 * (v + speed_mps) if reported else v)
             ahead = min(high, d + drive * dt)
             new = at if abs(at - ahead) > 150.0 else ahead + gain * (at - ahead)
@@ -490,10 +489,10 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             cost = weigh_offset * (1.0 + min(3.0, max(0.0, (offset - 45.0) / 30.0))) * offset_log(offset, prm.sigma_m)
             if heading:
                 cost += weigh_heading * heading_log(e, m, east, north, prm.heading_kappa)
-            stop = tables.pstop_start[p + 1] - 1
-            if new >= tables.pstop_dist_m[stop] - TERMINAL_M:
+            stop = tables.i[tables.at[PSTOP_START] + p + 1] - 1
+            if new >= tables.f[tables.at[PSTOP_DIST_M] + stop] - TERMINAL_M:
                 stay = -dt / prm.terminal_s
-                follow = tables.pattern_next_ix[p]
+                follow = tables.i[tables.at[PATTERN_NEXT_IX] + p]
                 beyond = 0.0 if follow >= 0 else length
                 follow = follow if follow >= 0 else p
                 wait = max(0.0, _wait_distance(tables, follow, beyond, x, y) - LAYOVER_M)
@@ -512,9 +511,13 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             if obs_speed > 3.0:
                 cost -= 1.5 * min(1.0, dt / 15.0)
             if d == 0.0:
-                first, last, length = tables.pattern_first[p], tables.pattern_last[p], tables.pattern_length_m[p]
+                first, last, length = (
+                    tables.i[tables.at[PATTERN_FIRST] + p],
+                    tables.i[tables.at[PATTERN_LAST] + p],
+                    tables.f[tables.at[PATTERN_LENGTH_M] + p],
+                )
                 at, offset, e, m = snap_window(
-                    px, py, pd, first, last, 0.0, min(length, 300.0 + prm.max_speed_mps * dt), x, y
+                    points, first, last, 0.0, min(length, 300.0 + prm.max_speed_mps * dt), x, y
                 )
                 stay = -dt / (prm.depart_moving_s if obs_speed > 2.0 else prm.depart_standing_s)
                 if offset < 100.0:
@@ -525,8 +528,12 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                     cost += stay
             n = _push(work, n, p, LAYOVER, d, 0.0, log + cost, wait)
         elif phase == OFF_ROUTE:
-            first, last, length = tables.pattern_first[p], tables.pattern_last[p], tables.pattern_length_m[p]
-            at, offset, e, m = snap_window(px, py, pd, first, last, max(0.0, d - 50.0), min(length, d + REJOIN_M), x, y)
+            first, last, length = (
+                tables.i[tables.at[PATTERN_FIRST] + p],
+                tables.i[tables.at[PATTERN_LAST] + p],
+                tables.f[tables.at[PATTERN_LENGTH_M] + p],
+            )
+            at, offset, e, m = snap_window(points, first, last, max(0.0, d - 50.0), min(length, d + REJOIN_M), x, y)
             if offset < 3.0 * prm.sigma_m:
                 back = weigh_offset * offset_log(offset, prm.sigma_m)
                 if heading:
@@ -548,7 +555,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
     n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, np.log(min(0.5, dt / prm.deadhead_s)) + off_network, np.nan)
 
     # --- and what else passes here
-    sure = fi[N] > 0 and hf[0, LOG] > -0.01
+    sure = fi[N] > 0 and h[0, LOG] > -0.01
     waited = t - ff[INJECT_T]
     if not frozen and waited >= (4.0 if sure else 1.0) * prm.inject_s:
         ff[INJECT_T] = t
@@ -556,37 +563,38 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         n = _inject(
             n, fi, t, x, y, heading, east, north, obs_speed, share, share, False, False, tables, prm, times, work
         )
-    _settle(n, ff, fi, hf, hi, prm, work)
+    _settle(n, ff, fi, h, prm, work)
     ff[T], ff[X], ff[Y] = t, x, y
     ff[SPEED] = obs_speed
     fi[STANDING] = 1 if standing else 0
     return USED
 
 
-# what is published of a beam: columns of the integer and the float part
-P_PHASE, P_PATTERN, P_ROUTE, P_DIRECTION, P_OFF, P_CANDIDATES = 0, 1, 2, 3, 4, 5
-P_DIST, P_OFFSET, P_PROBABILITY, P_SPEED = 0, 1, 2, 3
+# what is published of a beam
+(
+    P_PHASE, P_PATTERN, P_ROUTE, P_DIRECTION, P_OFF, P_CANDIDATES, P_DIST, P_OFFSET, P_PROBABILITY, P_SPEED
+) = range(10)  # fmt: skip
 UNDECIDED = -1
 
 
 @kernel
-def decide(state, s, tables, prm, out_i, out_f, work):
+def decide(state, s, tables, prm, said, work):
     """What a beam says: phase, route, direction, pattern and place where one is likely enough, else what is common.
 
-    out_i  (6,) phase (UNDECIDED if none has half of the weight), pattern, route, direction (-1), whether it is off its
-           route, and how many candidates (route and direction) stand in work.rank and work.mass, likeliest first
-    out_f  (4,) metres along (NaN unless on route), offset, probability of what is said, speed along the pattern
+    said  f8 (10,), written: phase (UNDECIDED if none has half of the weight), pattern, route, direction (-1), whether
+          it is off its route, how many candidates (route and direction) stand in work.rank, likeliest first; metres
+          along (NaN unless on route), offset, probability of what is said, speed along the pattern
     """
-    fi, hf, hi = state.fi[s], state.hf[s], state.hi[s]
-    out_i[P_PHASE] = UNDECIDED
-    out_i[P_PATTERN] = out_i[P_ROUTE] = out_i[P_DIRECTION] = -1
-    out_i[P_OFF] = out_i[P_CANDIDATES] = 0
-    out_f[P_DIST] = out_f[P_OFFSET] = out_f[P_SPEED] = np.nan
+    fi, h = state.fi[s], state.h[s]
+    said[P_PHASE] = UNDECIDED
+    said[P_PATTERN] = said[P_ROUTE] = said[P_DIRECTION] = -1
+    said[P_OFF] = said[P_CANDIDATES] = 0
+    said[P_DIST] = said[P_OFFSET] = said[P_SPEED] = np.nan
     service, layover, dead, base = 0.0, 0.0, 0.0, 0.0
     ranks = 0
     for k in range(fi[N]):
-        phase, mass = hi[k, H_PHASE], np.exp(np.float64(hf[k, LOG]))
-        if phase == IN_SERVICE or phase == OFF_ROUTE:
+        phase, mass = h[k, H_PHASE], np.exp(np.float64(h[k, LOG]))
+        if phase in (IN_SERVICE, OFF_ROUTE):
             service += mass
         elif phase == LAYOVER:
             layover += mass
@@ -601,96 +609,96 @@ def decide(state, s, tables, prm, out_i, out_f, work):
         phase, mass = DEADHEAD, dead
     if base > mass:
         phase, mass = AT_BASE, base
-    out_f[P_PROBABILITY] = mass
+    said[P_PROBABILITY] = mass
     if mass >= 0.5:
-        out_i[P_PHASE] = phase
-    if phase == DEADHEAD or phase == AT_BASE:
+        said[P_PHASE] = phase
+    if phase in (DEADHEAD, AT_BASE):
         return
     # by route and direction, within the phase
     for k in range(fi[N]):
-        own = hi[k, H_PHASE]
+        own = h[k, H_PHASE]
         if phase == LAYOVER:
             if own != LAYOVER:
                 continue
         elif own != IN_SERVICE and own != OFF_ROUTE:
             continue
-        route_dir = tables.pattern_route_dir_ix[hi[k, H_PATTERN]]
+        route_dir = tables.i[tables.at[PATTERN_ROUTE_DIR_IX] + int(h[k, H_PATTERN])]
         j = 0
-        while j < ranks and work.rank[j] != route_dir:
+        while j < ranks and work.rank[j, 0] != route_dir:
             j += 1
         if j == ranks:
-            work.rank[j] = route_dir
-            work.mass[j] = 0.0
+            work.rank[j, 0] = route_dir
+            work.rank[j, 1] = 0.0
             ranks += 1
-        work.mass[j] += np.exp(np.float64(hf[k, LOG]))
+        work.rank[j, 1] += np.exp(np.float64(h[k, LOG]))
     for i in range(1, ranks):
         j = i
-        while j > 0 and work.mass[j - 1] < work.mass[j]:
-            keep, keep_mass = work.rank[j], work.mass[j]
-            work.rank[j], work.mass[j] = work.rank[j - 1], work.mass[j - 1]
-            work.rank[j - 1], work.mass[j - 1] = keep, keep_mass
+        while j > 0 and work.rank[j - 1, 1] < work.rank[j, 1]:
+            keep, keep_mass = work.rank[j, 0], work.rank[j, 1]
+            work.rank[j, 0], work.rank[j, 1] = work.rank[j - 1, 0], work.rank[j - 1, 1]
+            work.rank[j - 1, 0], work.rank[j - 1, 1] = keep, keep_mass
             j -= 1
     run = fi[RUN_PATTERN]
-    best = work.rank[0]
-    held = run >= 0 and tables.pattern_route_dir_ix[run] == best
-    if work.mass[0] < (0.4 if held else prm.match_threshold):
-        out_i[P_CANDIDATES] = ranks
+    best = work.rank[0, 0]
+    held = run >= 0 and tables.i[tables.at[PATTERN_ROUTE_DIR_IX] + run] == best
+    if work.rank[0, 1] < (0.4 if held else prm.match_threshold):
+        said[P_CANDIDATES] = ranks
         # the part that all candidates share
         route, direction = -1, -1
         same_route, same_direction = True, True
         for j in range(ranks):
             for k in range(fi[N]):
-                p = hi[k, H_PATTERN]
-                if p >= 0 and tables.pattern_route_dir_ix[p] == work.rank[j]:
-                    r, w = tables.pattern_route_ix[p], tables.pattern_direction[p]
+                p = int(h[k, H_PATTERN])
+                if p >= 0 and tables.i[tables.at[PATTERN_ROUTE_DIR_IX] + p] == work.rank[j, 0]:
+                    r, w = tables.i[tables.at[PATTERN_ROUTE_IX] + p], tables.i[tables.at[PATTERN_DIRECTION] + p]
                     if j == 0:
                         route, direction = r, w
                     same_route = same_route and r == route
                     same_direction = same_direction and w == direction
                     break
         if same_route:
-            out_i[P_ROUTE] = route
-            out_i[P_DIRECTION] = direction if same_direction else -1
+            said[P_ROUTE] = route
+            said[P_DIRECTION] = direction if same_direction else -1
         return
     # the pattern: the run's own as long as it is not much the worse one
     p_best, p_mass, run_mass = -1, 0.0, 0.0
     for k in range(fi[N]):
-        p, own = hi[k, H_PATTERN], hi[k, H_PHASE]
-        if p < 0 or tables.pattern_route_dir_ix[p] != best:
+        p, own = int(h[k, H_PATTERN]), h[k, H_PHASE]
+        if p < 0 or tables.i[tables.at[PATTERN_ROUTE_DIR_IX] + p] != best:
             continue
         if (own == LAYOVER) != (phase == LAYOVER):
             continue
         mass = 0.0
         for j in range(fi[N]):
-            if hi[j, H_PATTERN] == p and (hi[j, H_PHASE] == LAYOVER) == (phase == LAYOVER):
-                mass += np.exp(np.float64(hf[j, LOG]))
+            if h[j, H_PATTERN] == p and (h[j, H_PHASE] == LAYOVER) == (phase == LAYOVER):
+                mass += np.exp(np.float64(h[j, LOG]))
         if p == run:
             run_mass = mass
         if mass > p_mass:
             p_best, p_mass = p, mass
     if phase != LAYOVER and run_mass > 0.5 * p_mass:
         p_best = run
-    out_i[P_PATTERN] = p_best
-    out_i[P_ROUTE] = tables.pattern_route_ix[p_best]
-    out_i[P_DIRECTION] = tables.pattern_direction[p_best]
-    out_f[P_PROBABILITY] = work.mass[0]
+    said[P_PATTERN] = p_best
+    said[P_ROUTE] = tables.i[tables.at[PATTERN_ROUTE_IX] + p_best]
+    said[P_DIRECTION] = tables.i[tables.at[PATTERN_DIRECTION] + p_best]
+    said[P_PROBABILITY] = work.rank[0, 1]
     if phase == LAYOVER:
         return
     on, off = 0.0, 0.0
     at = -1
     for k in range(fi[N]):
-        if hi[k, H_PATTERN] != p_best:
+        if h[k, H_PATTERN] != p_best:
             continue
-        mass = np.exp(np.float64(hf[k, LOG]))
-        if hi[k, H_PHASE] == IN_SERVICE:
+        mass = np.exp(np.float64(h[k, LOG]))
+        if h[k, H_PHASE] == IN_SERVICE:
             on += mass
             if at < 0:
                 at = k
-        elif hi[k, H_PHASE] == OFF_ROUTE:
+        elif h[k, H_PHASE] == OFF_ROUTE:
             off += mass
     if off > on or at < 0:
-        out_i[P_OFF] = 1
+        said[P_OFF] = 1
         return
-    out_f[P_DIST] = hf[at, DIST]
-    out_f[P_OFFSET] = hf[at, OFFSET]
-    out_f[P_SPEED] = hf[at, SPEED_ALONG]
+    said[P_DIST] = h[at, DIST]
+    said[P_OFFSET] = h[at, OFFSET]
+    said[P_SPEED] = h[at, SPEED_ALONG]

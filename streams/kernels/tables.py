@@ -11,64 +11,64 @@ import numpy as np
 Array = np.ndarray
 
 
-class Tables(NamedTuple):
-    """The schedule. CSR arrays are called `x_start`; places are metres east (x) and north (y)."""
+# Every array of the schedule is a part of one of two long ones, `i` or `f`, and `at[NAME]` says where it begins: row k
+# of pattern_length_m is `f[at[PATTERN_LENGTH_M] + k]`. (An argument costs the compiler time in every kernel that hands
+# it on; there were fifty.) Names, units and layout are those of the compiled network.
+(
+    POINT_SHAPE_IX,  # shape of each point
+    SHAPE_PATTERN_START,  # CSR
+    SHAPE_PATTERN_IX,
+    PATTERN_FIRST,  # first point of the pattern's shape
+    PATTERN_LAST,  # last point (inclusive)
+    PATTERN_ROUTE_IX,
+    PATTERN_DIRECTION,  # -1 none
+    PATTERN_ROUTE_DIR_IX,
+    PATTERN_NEXT_IX,  # the pattern that follows at the end; itself for a loop; -1
+    ROUTE_PATTERN_START,  # CSR
+    ROUTE_PATTERN_IX,
+    PSTOP_START,  # CSR: stops of a pattern
+    PSTOP_STOP_IX,
+    PSTOP_SEQUENCE,
+    PSTOP_GATE_SEQ,  # position in the pattern's gates
+    PGATE_START,  # CSR: gates of a pattern
+    PGATE_STOP_POS,  # position in the pattern's stops, -1 between stops
+    SPAN_START,  # CSR: runs of one directed cell along a pattern
+    SPAN_CELL_IX,
+    PATTERN_TRIP_START,  # CSR
+    PATTERN_TRIP_IX,  # by start time
+    TRIP_IS_FREQUENCY,
+    TRIP_SERVICE_IX,
+    TRIP_BLOCK_IX,
+    TRIP_FREQ_START,  # CSR: windows of a trip
+    SERVICE_ACTIVE,  # services x N_DAYS, row by row
+    GRID_START,  # CSR: cells of the candidate grid, row-major
+    GRID_SEGMENT,  # first point of a shape segment
+) = range(28)
+(
+    PATTERN_LENGTH_M,
+    # 4 a pattern: where a vehicle waits before it starts: x, y of its own start, and of the end of the pattern before
+    PATTERN_WAIT,
+    PSTOP_DIST_M,
+    PSTOP_DEPARTURE_S,  # after the first departure
+    PGATE_DIST_M,
+    SPAN_DIST_M,
+    TRIP_START_S,  # seconds of the service day
+    FREQ_START_S,
+    FREQ_END_S,
+    GRID,  # x0, y0 and cell size in metres
+) = range(28, 38)
+# and four plain numbers stand in `at` themselves
+FIRST_DAY, N_DAYS, GRID_NX, GRID_NY = range(38, 42)
+ENTRIES = 42
 
-    # shapes
-    point_x: Array  # f8
-    point_y: Array  # f8
-    point_dist_m: Array  # f8, metres along the shape
-    point_shape_ix: Array  # i4
-    shape_pattern_start: Array  # i4 (n_shapes + 1)
-    shape_pattern_ix: Array  # i4
-    # patterns
-    pattern_first: Array  # i4, first point of the pattern's shape
-    pattern_last: Array  # i4, last point (inclusive)
-    pattern_length_m: Array  # f8
-    pattern_route_ix: Array  # i4
-    pattern_direction: Array  # i1, -1
-    pattern_route_dir_ix: Array  # i4
-    pattern_next_ix: Array  # i4, the pattern that follows at the end; itself for a loop; -1
-    pattern_wait_x: Array  # f8 (n_patterns, 2): where a vehicle waits before it starts, its own start and
-    pattern_wait_y: Array  # f8 (n_patterns, 2): the end of the pattern that leads to it (NaN: none)
-    route_pattern_start: Array  # i4 (n_routes + 1)
-    route_pattern_ix: Array  # i4
-    # stops, gates and directed cells along patterns
-    pstop_start: Array  # i4
-    pstop_stop_ix: Array  # i4
-    pstop_sequence: Array  # i4
-    pstop_dist_m: Array  # f8
-    pstop_departure_s: Array  # f8, after the first departure
-    pstop_gate_seq: Array  # i4
-    pgate_start: Array  # i4
-    pgate_dist_m: Array  # f8
-    pgate_stop_pos: Array  # i4, position in the pattern's stops, -1 between stops
-    span_start: Array  # i4
-    span_dist_m: Array  # f8
-    span_cell_ix: Array  # i4
-    # trips of a pattern, and their times
-    pattern_trip_start: Array  # i4 (n_patterns + 1)
-    pattern_trip_ix: Array  # i4, by start time
-    trip_start_s: Array  # f8
-    trip_is_frequency: Array  # bool
-    trip_service_ix: Array  # i4
-    trip_block_ix: Array  # i4
-    trip_time_start: Array  # i8
-    trip_time_departure_s: Array  # f4
-    trip_freq_start: Array  # i4 (n_trips + 1): rows below, windows of a trip
-    freq_start_s: Array  # f8
-    freq_end_s: Array  # f8
-    # calendar
-    service_active: Array  # bool (n_services, n_days)
-    first_day: int  # ordinal of column 0
-    # candidate grid over shape segments
-    grid_x0: float
-    grid_y0: float
-    grid_size_m: float
-    grid_nx: int
-    grid_ny: int
-    grid_start: Array  # i4
-    grid_segment: Array  # i4
+
+class Tables(NamedTuple):
+    """The schedule. Places are metres east (x) and north (y)."""
+
+    points: Array  # f8 (n, 3): x, y, metres along the shape
+    i: Array  # i4
+    f: Array  # f8
+    at: Array  # i8 (ENTRIES,)
 
 
 class Params(NamedTuple):
@@ -112,8 +112,7 @@ class Times(NamedTuple):
 
     bucket: Array  # i8 sorted: floor(t / BUCKET_S)
     log_prior: Array  # f4 (n_buckets, n_patterns): log of the expected number of vehicles on each pattern then
-    day: Array  # i4 sorted: proleptic ordinals
-    day_start: Array  # f8: POSIX time of noon minus 12 h of that service day
+    day: Array  # f8 (n_days, 2): ordinal, and POSIX time of noon minus 12 h of that service day; sorted
 
 
 BUCKET_S = 300  # the timetable's expectation is looked up on this grid

@@ -3,6 +3,23 @@
 import numpy as np
 
 from streams.jit import kernel
+from streams.kernels.tables import (
+    FIRST_DAY,
+    FREQ_END_S,
+    FREQ_START_S,
+    N_DAYS,
+    PATTERN_TRIP_IX,
+    PATTERN_TRIP_START,
+    PSTOP_DEPARTURE_S,
+    PSTOP_DIST_M,
+    PSTOP_START,
+    SERVICE_ACTIVE,
+    TRIP_BLOCK_IX,
+    TRIP_FREQ_START,
+    TRIP_IS_FREQUENCY,
+    TRIP_SERVICE_IX,
+    TRIP_START_S,
+)
 
 DAY_S = 86_400.0
 
@@ -10,15 +27,15 @@ DAY_S = 86_400.0
 @kernel
 def planned_s(tables, p, dist_m):
     """Seconds after the first departure at which the timetable is `dist_m` along pattern `p`."""
-    lo, hi = tables.pstop_start[p], tables.pstop_start[p + 1] - 1
-    if dist_m <= tables.pstop_dist_m[lo]:
+    lo, hi = tables.i[tables.at[PSTOP_START] + p], tables.i[tables.at[PSTOP_START] + p + 1] - 1
+    if dist_m <= tables.f[tables.at[PSTOP_DIST_M] + lo]:
         return 0.0
     for i in range(lo, hi):
-        a, b = tables.pstop_dist_m[i], tables.pstop_dist_m[i + 1]
+        a, b = tables.f[tables.at[PSTOP_DIST_M] + i], tables.f[tables.at[PSTOP_DIST_M] + i + 1]
         if dist_m < b:
-            from_s, to_s = tables.pstop_departure_s[i], tables.pstop_departure_s[i + 1]
+            from_s, to_s = tables.f[tables.at[PSTOP_DEPARTURE_S] + i], tables.f[tables.at[PSTOP_DEPARTURE_S] + i + 1]
             return from_s + (dist_m - a) / (b - a) * (to_s - from_s)
-    return tables.pstop_departure_s[hi]
+    return tables.f[tables.at[PSTOP_DEPARTURE_S] + hi]
 
 
 @kernel
@@ -37,29 +54,35 @@ def find_run(tables, times, p, t, dist_m, reported_trip, last_trip):
     best, best_cost = -1, np.inf
     best_day, best_start = 0, 0.0
     for w in range(len(times.day)):
-        second = begin - times.day_start[w]
+        second = begin - times.day[w, 1]
         if second < -2.0 * 3600.0 or second > 34.0 * 3600.0:
             continue
-        day = times.day[w]
-        column = day - tables.first_day
-        for j in range(tables.pattern_trip_start[p], tables.pattern_trip_start[p + 1]):
-            trip = tables.pattern_trip_ix[j]
-            runs = (
-                0 <= column < tables.service_active.shape[1]
-                and tables.service_active[tables.trip_service_ix[trip], column]
-            )
+        day = int(times.day[w, 0])
+        column = day - tables.at[FIRST_DAY]
+        for j in range(tables.i[tables.at[PATTERN_TRIP_START] + p], tables.i[tables.at[PATTERN_TRIP_START] + p + 1]):
+            trip = tables.i[tables.at[PATTERN_TRIP_IX] + j]
+            runs = False
+            if 0 <= column < tables.at[N_DAYS]:
+                service = tables.i[tables.at[TRIP_SERVICE_IX] + trip]
+                runs = tables.i[tables.at[SERVICE_ACTIVE] + service * tables.at[N_DAYS] + column] == 1
             # A trip that does not run on the day is the last resort.
             extra = 0.0 if runs else 0.5 * DAY_S
-            if tables.trip_is_frequency[trip]:
+            if tables.i[tables.at[TRIP_IS_FREQUENCY] + trip] == 1:
                 start = second
                 cost = np.inf
-                for f in range(tables.trip_freq_start[trip], tables.trip_freq_start[trip + 1]):
-                    gap = max(0.0, tables.freq_start_s[f] - second, second - tables.freq_end_s[f])
+                for f in range(
+                    tables.i[tables.at[TRIP_FREQ_START] + trip], tables.i[tables.at[TRIP_FREQ_START] + trip + 1]
+                ):
+                    gap = max(
+                        0.0,
+                        tables.f[tables.at[FREQ_START_S] + f] - second,
+                        second - tables.f[tables.at[FREQ_END_S] + f],
+                    )
                     cost = min(cost, gap)
                 if trip == reported_trip:
                     cost -= 600.0
             else:
-                start = tables.trip_start_s[trip]
+                start = tables.f[tables.at[TRIP_START_S] + trip]
                 cost = abs(second - start)
                 if trip == reported_trip and cost < 3.0 * 3600.0:
                     cost -= DAY_S
@@ -69,8 +92,8 @@ def find_run(tables, times, p, t, dist_m, reported_trip, last_trip):
                     if trip == last_trip:
                         cost += 3600.0
                     elif (
-                        tables.trip_block_ix[trip] >= 0
-                        and tables.trip_block_ix[trip] == tables.trip_block_ix[last_trip]
+                        tables.i[tables.at[TRIP_BLOCK_IX] + trip] >= 0
+                        and tables.i[tables.at[TRIP_BLOCK_IX] + trip] == tables.i[tables.at[TRIP_BLOCK_IX] + last_trip]
                     ):
                         cost -= 600.0
             cost += extra
@@ -78,6 +101,6 @@ def find_run(tables, times, p, t, dist_m, reported_trip, last_trip):
                 best, best_cost, best_day, best_start = trip, cost, day, start
     if best < 0:
         for w in range(len(times.day)):
-            if times.day_start[w] <= begin:
-                best_day, best_start = times.day[w], begin - times.day_start[w]
+            if times.day[w, 1] <= begin:
+                best_day, best_start = int(times.day[w, 0]), begin - times.day[w, 1]
     return best, best_day, np.floor(max(0.0, best_start) + 0.5)
