@@ -32,16 +32,14 @@ def run(bench: Benchmark) -> None:
     first = network.shape_start[shape].astype(np.int64)
     last = network.shape_start[shape + 1].astype(np.int64) - 1
     found_m, offset_m = np.empty(len(x)), np.empty(len(x))
+    shape_points = np.column_stack([network.point_x, network.point_y, network.point_dist_m])
     part = slice(0, min(len(x), 20_000))  # shapely is slow: a part of the pings gives its rate
     points = shapely.points(x[part], y[part])
     known = lines[shape[part]]
     planar = _planar_to_dist(network)
 
     def ours() -> int:
-        snap_windows(
-            network.point_x, network.point_y, network.point_dist_m, first, last,
-            last_m - BEHIND_M, last_m + AHEAD_M, x, y, found_m, offset_m,
-        )  # fmt: skip
+        snap_windows(shape_points, first, last, last_m - BEHIND_M, last_m + AHEAD_M, x, y, found_m, offset_m)
         return len(x)
 
     def theirs() -> int:
