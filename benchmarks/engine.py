@@ -46,8 +46,9 @@ def run(bench: Benchmark) -> None:
 
 
 def by_second(work: Workload) -> list[tuple[float, Columns]]:
-    """The pings in records of one second of record time."""
+    """The pings in records of one second of record time; what arrives after the drive's end is left out."""
     pings = work.simulation.pings
+    pings = messages.take(pings, pings["record_time"] <= pings["timestamp"].max())
     second = np.floor(pings["record_time"])
     edges = np.flatnonzero(np.diff(second, prepend=-1.0))
     columns = {k: pings[k] for k in PING}

@@ -4,7 +4,7 @@ import math
 
 
 def rings_of_gates(patterns, every, most):
-    """`patterns`: lists of (slot, is_stop). The (slot, visit) of each pattern's gates, None where it is not reported."""
+    """`patterns`: lists of (slot, is_stop). (slot, visit) of each gate, None where it is not reported."""
     reported = set()
     visits = []
     for gates in patterns:
