@@ -23,8 +23,13 @@ if "NUMBA_CACHE_DIR" not in os.environ:
 
 kernel: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-# A kernel that only other kernels call. It has no way in from Python, which for kernels with many arrays costs the
-# compiler more than their own code, and is stored within its callers.
+# A kernel that only other kernels call and that allocates nothing. It has no way in from Python, which for kernels with
+# many arrays costs the compiler more than their own code, is stored within its callers, and does not count references.
 inner: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(
-    nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+    nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False
+)
+
+# A kernel that allocates nothing: it does not count references to its arrays, which the tracker's smallest steps feel.
+lean: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(
+    cache=True, nogil=True, error_model="numpy", _nrt=False
 )

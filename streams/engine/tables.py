@@ -18,6 +18,7 @@ Array = np.ndarray
 
 UNPLANNED = 0.02  # vehicles on a pattern that the timetable does not expect now: charters, early and late ones
 KEPT = 512  # buckets remembered
+MANY = 12  # buckets in a row that are tabulated without asking which of them matter
 DAY_S = 86_400
 
 
@@ -123,15 +124,21 @@ class TimesOf:
 
     def of(self, t: Array, fleet: tracking.Fleet, vehicles: Array) -> Times:
         """Tables for the times `t` and all pings in the rings of the vehicles (rows), which may be worked out again."""
-        buckets = np.unique(np.floor_divide(t, BUCKET_S).astype(np.int64))
-        ring = np.floor_divide(fleet.ring_f[vehicles, :, tracking.TIME], BUCKET_S).astype(np.int64)
-        full = np.arange(tracking.RING)[None, :] < fleet.tally[vehicles, tracking.RINGED, None]
-        buckets = np.union1d(buckets, ring[full])
+        if not len(t):
+            t = np.zeros(1)
+        oldest = fleet.ring_f[vehicles, 0, tracking.TIME]
+        oldest = oldest[fleet.tally[vehicles, tracking.RINGED] > 0]
+        first = int(min(t.min(), oldest.min(initial=np.inf)) // BUCKET_S)
+        last = int(t.max() // BUCKET_S)
+        if last - first < MANY:
+            buckets = np.arange(first, last + 1)
+        else:  # some ring holds pings from long ago
+            ring = np.floor_divide(fleet.ring_f[vehicles, :, tracking.TIME], BUCKET_S).astype(np.int64)
+            full = np.arange(tracking.RING)[None, :] < fleet.tally[vehicles, tracking.RINGED, None]
+            buckets = np.union1d(np.floor_divide(t, BUCKET_S).astype(np.int64), ring[full])
         key = tuple(buckets.tolist())
         if self._last is not None and self._last[0] == key:
             return self._last[1]
-        if not key:
-            buckets = np.zeros(1, dtype=np.int64)
         prior = np.stack([self._log_prior(int(b)) for b in buckets])
         first = local_date(float(buckets[0]) * BUCKET_S, self.zone).toordinal() - 2
         last = local_date(float(buckets[-1] + 1) * BUCKET_S, self.zone).toordinal() + 1

@@ -4,7 +4,7 @@ Decode (batch.py), number the ids, let the kernels do the rest (kernels/tracking
 columns. Everything happens ping by ping in log order, so how the log was split into batches does not matter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -58,7 +58,7 @@ class TrackState:
     fleet: tracking.Fleet = field(default_factory=lambda: tracking.fleet(64))
     grid: Array = field(default_factory=lambda: np.full(1, np.nan))
     counts: dict[str, int] = field(default_factory=dict)
-    run_names: dict[int, str] = field(default_factory=dict)  # made so far; row numbers mean vehicles of this state only
+    run_names: dict[int, str] = field(default_factory=dict)  # ids of runs told before, by number: never saved
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to a counter."""
@@ -100,6 +100,10 @@ class Track:
         self._trips = _ids(network.trip_ids)
         self._stops = _ids(network.stop_ids)
         self._cells = _ids([format(int(c), "x") for c in network.cell_h3])
+        self._route_dirs = [
+            (network.route_ids[r], int(d) if d >= 0 else None)
+            for r, d in zip(network.route_dir_route_ix, network.route_dir_direction, strict=True)
+        ]
         self._dates: dict[int, str] = {}
         self._clocks: dict[int, str] = {}
 
@@ -365,19 +369,7 @@ class Track:
         cell = self._cells[number[tracking.R_CELL]]
         for at in np.flatnonzero(number[tracking.R_CELL] < 0).tolist():
             cell[at] = h3.latlng_to_cell(lat[at], lon[at], H3_RESOLUTION)
-        candidates: Array = np.full(len(lat), None, dtype=object)
-        for at in np.flatnonzero(number[tracking.R_CANDIDATES] > 0).tolist():
-            first = int(number[tracking.R_FIRST, at])
-            found = rows.candidate[gates.TOLD, first : first + int(number[tracking.R_CANDIDATES, at])]
-            candidates[at] = [
-                {
-                    "route_id": self.network.route_ids[self.network.route_dir_route_ix[int(route_dir)]],
-                    "direction_id": int(d) if (d := self.network.route_dir_direction[int(route_dir)]) >= 0 else None,
-                    "probability": round(mass, 4),
-                }
-                for route_dir, mass in found.tolist()
-                if mass >= CANDIDATE_PROBABILITY
-            ]
+        candidates = self._candidates(rows, number)
         bearing, speed = _measured(row[tracking.R_BEARING], 10.0), _measured(row[tracking.R_REPORTED_SPEED], 100.0)
         return {
             "vehicle_id": state.vehicles.of(number[tracking.R_VEHICLE]),
@@ -412,6 +404,25 @@ class Track:
             "revision": number[tracking.R_REVISION],
             "withdrawn": number[tracking.R_WITHDRAWN] == 1,
         }
+
+    def _candidates(self, rows: tracking.Rows, number: Array) -> Array:
+        """Routes and directions that an undecided vehicle may be on, likeliest first; None where it is decided."""
+        out: Array = np.full(number.shape[1], None, dtype=object)
+        undecided = np.flatnonzero(number[tracking.R_CANDIDATES] > 0)
+        if not len(undecided):
+            return out
+        found = rows.candidate[gates.TOLD, : rows.counts[gates.TOLD, 1]]
+        route_dir, mass = found[:, 0].astype(np.int64).tolist(), np.round(found[:, 1], 4).tolist()
+        first = number[tracking.R_FIRST, undecided]
+        end = first + number[tracking.R_CANDIDATES, undecided]
+        names = self._route_dirs
+        for at, a, b in zip(undecided.tolist(), first.tolist(), end.tolist(), strict=True):
+            out[at] = [
+                {"route_id": names[route_dir[k]][0], "direction_id": names[route_dir[k]][1], "probability": mass[k]}
+                for k in range(a, b)
+                if mass[k] >= CANDIDATE_PROBABILITY
+            ]
+        return out
 
     def _rejects(self, state: TrackState, row: Array, record_time: Array) -> Columns:
         if not row.shape[1]:
@@ -539,18 +550,16 @@ class Track:
     def _run_ids(self, state: TrackState, vehicle: Array, day: Array, number: Array) -> Array:
         """`<service_date>:<vehicle_id>:<n>` of each row; None where there is no run."""
         known = state.run_names
-        if len(known) > KEPT_NAMES:
-            known.clear()
-        key = np.where(number >= 0, (vehicle << 36) | (day << 16) | number, -1)
-        names = state.vehicles
+        key = np.where(number >= 0, (vehicle << 36) | (day << 16) | number, -1).tolist()
+        said = list(map(known.get, key))
+        if None in said:
+            if len(known) > KEPT_NAMES:
+                known.clear()
+            for at, k in enumerate(key):
+                if said[at] is None and k >= 0:
+                    name = f"{_date(k >> 16 & 0xFFFFF)}:{state.vehicles.name(k >> 36)}:{k & 0xFFFF}"
+                    said[at] = known[k] = name
         out: Array = np.empty(len(key), dtype=object)
-        said: list[str | None] = []
-        for k in key.tolist():
-            name = known.get(k) if k >= 0 else None
-            if name is None and k >= 0:
-                name = f"{_date(k >> 16 & 0xFFFFF)}:{names.name(k >> 36)}:{k & 0xFFFF}"
-                known[k] = name
-            said.append(name)
         out[:] = said
         return out
 
@@ -587,18 +596,17 @@ def _clock(second: int) -> str:
     return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
 
 
-def _said(numbers: Array, known: dict[int, str], words: Any) -> Array:
+def _said(numbers: Array, known: dict[int, str], words: Callable[[int], str]) -> Array:
     """The word for each number, None below 0; words are remembered."""
-    found, place = np.unique(numbers, return_inverse=True)
-    out: Array = np.empty(len(found), dtype=object)
-    for k, number in enumerate(found.tolist()):
-        if number < 0:
-            out[k] = None
-            continue
-        if number not in known:
-            known[number] = words(number)
-        out[k] = known[number]
-    return out[place]
+    asked = numbers.tolist()
+    said = list(map(known.get, asked))
+    if None in said:
+        for at, number in enumerate(asked):
+            if said[at] is None and number >= 0:
+                said[at] = known[number] = words(number)
+    out: Array = np.empty(len(asked), dtype=object)
+    out[:] = said
+    return out
 
 
 def _reject_columns(

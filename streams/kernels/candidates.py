@@ -6,20 +6,21 @@ near enough, wider rings are tried.
 
 import numpy as np
 
-from streams.jit import kernel
+from streams.jit import lean
 from streams.kernels.tables import GRID, GRID_NX, GRID_NY, GRID_SEGMENT, GRID_START, POINT_SHAPE_IX
 
 MAX_CANDIDATES = 256
 SAME_PASS_M = 120.0  # hits on one shape closer than this along it are one pass of the shape by the place
 
 
-@kernel
+@lean
 def near_shapes(tables, x, y, radius_m, rings, near):
     """Every pass of a shape within `radius_m` of (x, y): its nearest place there.
 
     tables   Tables: grid and shape points
     rings    how many rings of cells around the own one to read
-    near     f8 (MAX_CANDIDATES, 5), written: shape_ix, metres along, offset in metres, direction as a unit vector
+    near     f8 (MAX_CANDIDATES, 6), written: shape_ix, metres along, offset in metres, direction as a unit vector,
+             first point of the segment
 
     Returns how many were found; more than MAX_CANDIDATES are cut off (the grid's order decides which).
     """
@@ -63,11 +64,11 @@ def near_shapes(tables, x, y, radius_m, rings, near):
                     continue
                 norm = np.sqrt(square)
                 near[at, 0], near[at, 1], near[at, 2] = shape, dist, offset
-                near[at, 3], near[at, 4] = ex / norm, ey / norm
+                near[at, 3], near[at, 4], near[at, 5] = ex / norm, ey / norm, i
     return n
 
 
-@kernel
+@lean
 def nearest_shapes(tables, x, y, near):
     """`near_shapes` within one cell size, else within two, four and eight: the first that finds anything."""
     rings = 1

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streams.jit import inner, kernel
+from streams.jit import inner, lean
 from streams.kernels.matching import (
     AT_BASE,
     BEFORE_D,
@@ -331,7 +331,7 @@ def _move(ff, fi, tables, prm, facts, to, dist_m, t):
     ff[RUN_D], ff[RUN_T] = to_m, t
 
 
-@kernel
+@lean
 def follow(state, s, t, said, reported_trip, tables, prm, times, facts, to):
     """Take the run of filter state `s` on to what `matching.decide` says at time `t`; notes what it passes.
 

@@ -6,29 +6,47 @@ not decreasing. The nearest place wins; of equally near ones the first along the
 
 import numpy as np
 
-from streams.jit import kernel
+from streams.jit import lean
 
 
-@kernel
-def snap_window(points, first, last, from_m, to_m, x, y):
+@lean
+def snap_window(points, first, last, from_m, to_m, x, y, near):
     """The nearest place on a shape, no earlier than `from_m` and no later than `to_m` along it.
 
     points  f8 (n, 3), points of all shapes; the shape is first..last
+    near    a segment to look from; any number will do, a near one saves the search
 
-    Returns (dist_m, offset_m, east, north): metres along, distance to it, and the shape's direction there as a
-    unit vector (0, 0 where the segment has no length). An empty window says so: (NaN, inf, 0, 0). Does not check NaN.
+    Returns (dist_m, offset_m, east, north, segment): metres along, distance to it, the shape's direction there as a
+    unit vector (0, 0 where the segment has no length), and the segment's first point. An empty window says so: (NaN,
+    inf, 0, 0, near). Does not check NaN.
     """
     best = np.inf
     dist, east, north = np.nan, 0.0, 0.0
     if last <= first or to_m < from_m or to_m < points[first, 2] or from_m > points[last, 2]:
-        return dist, best, east, north
-    lo, hi = first, last - 1  # the last segment that begins at or before from_m
-    while lo < hi:
-        mid = (lo + hi + 1) >> 1
+        return dist, best, east, north, near
+    # The last segment that begins at or before from_m, lo: stride away from the near one, then halve.
+    lo = min(max(near, first), last - 1)
+    stride = 1
+    if points[lo, 2] <= from_m:
+        hi = lo + 1
+        while hi < last and points[hi, 2] <= from_m:
+            lo = hi
+            stride *= 2
+            hi = min(last, hi + stride)
+    else:
+        hi = lo
+        lo = max(first, hi - 1)
+        while lo > first and points[lo, 2] > from_m:
+            hi = lo
+            stride *= 2
+            lo = max(first, lo - stride)
+    while hi - lo > 1:
+        mid = (lo + hi) >> 1
         if points[mid, 2] <= from_m:
             lo = mid
         else:
-            hi = mid - 1
+            hi = mid
+    at = lo
     # Points may repeat: the segments before that one of no length cannot matter, they end at from_m too.
     for i in range(lo, last):
         start = points[i, 2]
@@ -51,20 +69,22 @@ def snap_window(points, first, last, from_m, to_m, x, y):
         d2 = dx * dx + dy * dy
         if d2 < best:
             best = d2
+            at = i
             dist = start + u * length
-            if square > 0.0:
-                norm = np.sqrt(square)
-                east, north = ex / norm, ey / norm
-            else:
-                east, north = 0.0, 0.0
-    return dist, np.sqrt(best), east, north
+    ex, ey = points[at + 1, 0] - points[at, 0], points[at + 1, 1] - points[at, 1]
+    norm = np.sqrt(ex * ex + ey * ey)
+    if norm > 0.0:
+        east, north = ex / norm, ey / norm
+    return dist, np.sqrt(best), east, north, at
 
 
-@kernel
+@lean
 def snap_windows(points, first, last, from_m, to_m, x, y, dist_m, offset_m):
     """`snap_window` for many places: row i on the shape first[i]..last[i], window from_m[i]..to_m[i].
 
     Writes dist_m and offset_m (n,). The plain window snap, without any matching.
     """
     for i in range(len(x)):
-        dist_m[i], offset_m[i], _, _ = snap_window(points, first[i], last[i], from_m[i], to_m[i], x[i], y[i])
+        dist_m[i], offset_m[i], _, _, _ = snap_window(
+            points, first[i], last[i], from_m[i], to_m[i], x[i], y[i], first[i]
+        )

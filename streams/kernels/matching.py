@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streams.jit import inner, kernel
+from streams.jit import inner, lean
 from streams.kernels.candidates import MAX_CANDIDATES, near_shapes, nearest_shapes
 from streams.kernels.geometry import snap_window
 from streams.kernels.tables import (
@@ -102,7 +102,8 @@ NF = 29
 NI = 16
 
 # columns of State.h and of Work.h (pattern and phase are whole numbers)
-H_PATTERN, H_PHASE, DIST, LOG, SPEED_ALONG, OFFSET = range(6)
+H_PATTERN, H_PHASE, DIST, LOG, SPEED_ALONG, SEGMENT = range(6)
+OFFSET = 6  # of Work.h alone
 
 
 class State(NamedTuple):
@@ -116,16 +117,21 @@ class State(NamedTuple):
 class Work(NamedTuple):
     """Room for one step; what it holds before a call does not matter."""
 
-    h: Array  # f8 (WORK, 6), hypotheses in the making
+    h: Array  # f8 (WORK, 7), hypotheses in the making
     order: Array  # i4 (WORK,)
-    near: Array  # f8 (MAX_CANDIDATES, 5), see candidates.near_shapes
+    near: Array  # f8 (MAX_CANDIDATES, 6), see candidates.near_shapes
     rank: Array  # f8 (MAX_BEAM + 4, 2), route_dirs and their weight
+    kept: Array  # f8 (MAX_BEAM, 2), weight and offset of the state's hypotheses after a step
 
 
 def work() -> Work:
     """Fresh room for one step."""
     return Work(
-        np.zeros((WORK, 6)), np.zeros(WORK, np.int32), np.zeros((MAX_CANDIDATES, 5)), np.zeros((MAX_BEAM + 4, 2))
+        np.zeros((WORK, 7)),
+        np.zeros(WORK, np.int32),
+        np.zeros((MAX_CANDIDATES, 6)),
+        np.zeros((MAX_BEAM + 4, 2)),
+        np.zeros((MAX_BEAM, 2)),
     )
 
 
@@ -135,14 +141,14 @@ REJOIN_M = 3000.0  # a detour comes back within this
 EXPECTED_OFFSET = -0.5  # what a good fix costs on a shape in the mean
 
 
-@kernel
+@lean
 def offset_log(offset_m, sigma_m):
     """Log-density (up to a constant) of an offset from the shape: Student's t with 4 degrees of freedom."""
     z = offset_m / sigma_m
     return -2.5 * np.log1p(0.25 * z * z)
 
 
-@kernel
+@lean
 def heading_log(east, north, heading_east, heading_north, kappa):
     """Log-density (up to a constant) of a heading: von Mises around the shape's direction, 2 % anything."""
     if east == 0.0 and north == 0.0:
@@ -150,7 +156,7 @@ def heading_log(east, north, heading_east, heading_north, kappa):
     return np.log(0.98 * np.exp(kappa * (east * heading_east + north * heading_north - 1.0)) + 0.02)
 
 
-@kernel
+@lean
 def report_log(p, route, direction, pattern, tables, stale):
     """How well a pattern (-1: none) agrees with the reported route, direction and trip's pattern (-1: not said)."""
     if route < 0:
@@ -172,12 +178,12 @@ def report_log(p, route, direction, pattern, tables, stale):
 
 
 @inner
-def _push(work, n, pattern, phase, dist, speed, log, offset):
+def _push(work, n, pattern, phase, dist, speed, log, offset, segment):
     if n >= WORK or not log > -60.0:
         return n
     h = work.h[n]
     h[H_PATTERN], h[H_PHASE], h[DIST] = pattern, phase, dist
-    h[LOG], h[SPEED_ALONG], h[OFFSET] = log, speed, offset
+    h[LOG], h[SPEED_ALONG], h[OFFSET], h[SEGMENT] = log, speed, offset, segment
     return n + 1
 
 
@@ -193,7 +199,7 @@ def _wait_distance(tables, p, dist, x, y):
 
 
 @inner
-def _prior(times, t, p):
+def _bucket(times, t):
     b = int(np.floor(t / BUCKET_S))
     lo, hi = 0, len(times.bucket) - 1
     while lo < hi:
@@ -202,7 +208,7 @@ def _prior(times, t, p):
             lo = mid + 1
         else:
             hi = mid
-    return times.log_prior[lo, p]
+    return lo
 
 
 @inner
@@ -237,6 +243,7 @@ def _inject(
         found = nearest_shapes(tables, x, y, work.near)
     else:
         found = near_shapes(tables, x, y, tables.f[tables.at[GRID] + 2], 1, work.near)
+    bucket = _bucket(times, t)
     route, direction, pattern = fi[ROUTE], fi[DIRECTION], fi[PATTERN]
     start = n
     total = 0.0
@@ -247,7 +254,7 @@ def _inject(
             tables.i[tables.at[SHAPE_PATTERN_START] + shape], tables.i[tables.at[SHAPE_PATTERN_START] + shape + 1]
         ):
             p = tables.i[tables.at[SHAPE_PATTERN_IX] + j]
-            prior = _prior(times, t, p) + report_log(p, route, direction, pattern, tables, prm.stale)
+            prior = times.log_prior[bucket, p] + report_log(p, route, direction, pattern, tables, prm.stale)
             if recall and tables.i[tables.at[PATTERN_ROUTE_IX] + p] == fi[LAST_ROUTE]:
                 prior += np.log(5.0)
             if tables.i[tables.at[PATTERN_ROUTE_IX] + p] == route:
@@ -256,25 +263,25 @@ def _inject(
             log = prior + offset_log(work.near[k, 2], prm.sigma_m)
             if heading:
                 log += heading_log(work.near[k, 3], work.near[k, 4], east, north, prm.heading_kappa)
-            n = _push(work, n, p, IN_SERVICE, work.near[k, 1], obs_speed, log, work.near[k, 2])
+            n = _push(work, n, p, IN_SERVICE, work.near[k, 1], obs_speed, log, work.near[k, 2], work.near[k, 5])
     if route >= 0 and not reported_found:
         # A shape drawn from stop to stop may be far from the street: look along the reported route itself.
         for j in range(
             tables.i[tables.at[ROUTE_PATTERN_START] + route], tables.i[tables.at[ROUTE_PATTERN_START] + route + 1]
         ):
             p = tables.i[tables.at[ROUTE_PATTERN_IX] + j]
-            dist, offset, e, m = snap_window(
+            dist, offset, e, m, segment = snap_window(
                 tables.points, tables.i[tables.at[PATTERN_FIRST] + p], tables.i[tables.at[PATTERN_LAST] + p],
-                0.0, tables.f[tables.at[PATTERN_LENGTH_M] + p], x, y,
+                0.0, tables.f[tables.at[PATTERN_LENGTH_M] + p], x, y, 0,
             )  # fmt: skip
             if offset > 400.0:
                 continue
-            prior = _prior(times, t, p) + report_log(p, route, direction, pattern, tables, prm.stale)
+            prior = times.log_prior[bucket, p] + report_log(p, route, direction, pattern, tables, prm.stale)
             total += np.exp(prior)
             log = prior + offset_log(offset, prm.sigma_m)
             if heading:
                 log += heading_log(e, m, east, north, prm.heading_kappa)
-            n = _push(work, n, p, IN_SERVICE, dist, obs_speed, log, offset)
+            n = _push(work, n, p, IN_SERVICE, dist, obs_speed, log, offset, segment)
     if total > 0.0:
         norm = np.log(total)
         at_service, at_layover = np.log(share_service) - norm, np.log(share_layover) - norm
@@ -286,15 +293,9 @@ def _inject(
                 away = _wait_distance(tables, p, 0.0, x, y) - LAYOVER_M
                 if away < 100.0:
                     n = _push(
-                        work,
-                        n,
-                        p,
-                        LAYOVER,
-                        0.0,
-                        0.0,
-                        prior + at_layover + offset_log(max(0.0, away), prm.sigma_m),
-                        work.h[i, OFFSET],
-                    )
+                        work, n, p, LAYOVER, 0.0, 0.0,
+                        prior + at_layover + offset_log(max(0.0, away), prm.sigma_m), work.h[i, OFFSET], 0,
+                    )  # fmt: skip
             work.h[i, LOG] += at_service
     return n
 
@@ -334,6 +335,7 @@ def _settle(n, ff, fi, h, prm, work):
         elif kept < limit:
             for c in range(6):
                 h[kept, c] = work.h[i, c]
+            work.kept[kept, 1] = work.h[i, OFFSET]
             kept += 1
     # Summing twins may have changed the order a little.
     for i in range(1, kept):
@@ -343,20 +345,23 @@ def _settle(n, ff, fi, h, prm, work):
                 keep = h[j, c]
                 h[j, c] = h[j - 1, c]
                 h[j - 1, c] = keep
+            offset = work.kept[j, 1]
+            work.kept[j, 1] = work.kept[j - 1, 1]
+            work.kept[j - 1, 1] = offset
             j -= 1
     # A beam that is sure keeps little beside what it is sure of.
     total = 0.0
     for i in range(kept):
-        total += np.exp(np.float64(h[i, LOG]) - h[0, LOG])
+        work.kept[i, 0] = np.exp(np.float64(h[i, LOG]) - h[0, LOG])
+        total += work.kept[i, 0]
     depth = 9.0 if total < 1.002 else 14.0
     while kept > 1 and h[kept - 1, LOG] < h[0, LOG] - depth:
         kept -= 1
-    total = 0.0
-    for i in range(kept):
-        total += np.exp(np.float64(h[i, LOG]) - h[0, LOG])
+        total -= work.kept[kept, 0]
     norm = h[0, LOG] + np.log(total)
     for i in range(kept):
         h[i, LOG] -= norm
+        work.kept[i, 0] /= total
     fi[N] = kept
 
 
@@ -371,7 +376,7 @@ def _begin(ff, fi, h, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
     n = _push(
         work, 0, -1, DEADHEAD, 0.0, 0.0,
         np.log(0.1) + prm.off_network + report_log(-1, fi[ROUTE], -1, -1, tables, prm.stale)
-        + (prm.off_heading if heading else 0.0), np.nan,
+        + (prm.off_heading if heading else 0.0), np.nan, 0,
     )  # fmt: skip
     n = _inject(
         n, fi, t, x, y, heading, east, north, speed, 0.8, 0.1, True, fi[LAST_ROUTE] >= 0, tables, prm, times, work
@@ -388,7 +393,7 @@ def _begin(ff, fi, h, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
     fi[STANDING] = 1 if speed_mps < prm.stand_mps else 0
 
 
-@kernel
+@lean
 def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, tables, prm, times, work):
     """One ping more: filter state `s` moves on to time `t`, later than its last.
 
@@ -470,7 +475,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
     dead = 0.0
     points = tables.points
     for k in range(fi[N]):
-        p, phase = int(h[k, H_PATTERN]), int(h[k, H_PHASE])
+        p, phase, near = int(h[k, H_PATTERN]), int(h[k, H_PHASE]), int(h[k, SEGMENT])
         d, log, v = np.float64(h[k, DIST]), np.float64(h[k, LOG]), np.float64(h[k, SPEED_ALONG])
         if phase == IN_SERVICE:
             first, last, length = (
@@ -479,7 +484,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                 tables.f[tables.at[PATTERN_LENGTH_M] + p],
             )
             low, high = max(0.0, d - prm.back_m), min(length, d + prm.max_speed_mps * dt + prm.back_m)
-            at, offset, e, m = snap_window(points, first, last, low, high, x, y)
+            at, offset, e, m, segment = snap_window(points, first, last, low, high, x, y, near)
             drive = 0.0 if standing else (0.5 * (v + speed_mps) if reported else v)
             ahead = min(high, d + drive * dt)
             new = at if abs(at - ahead) > 150.0 else ahead + gain * (at - ahead)
@@ -499,12 +504,14 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                 n = _push(
                     work, n, follow, LAYOVER, beyond, 0.0,
                     log + np.log(1.0 - np.exp(stay)) + weigh_offset * (EXPECTED_OFFSET + offset_log(wait, prm.sigma_m))
-                    + weigh_heading * prm.off_heading, offset,
+                    + weigh_heading * prm.off_heading, offset, 0,
                 )  # fmt: skip
                 log += stay
             if offset > 2.0 * prm.sigma_m:
-                n = _push(work, n, p, OFF_ROUTE, d, 0.0, log + np.log(min(0.5, dt / prm.leave_s)) + off_network, offset)
-            n = _push(work, n, p, IN_SERVICE, new, v, log + cost, offset)
+                n = _push(
+                    work, n, p, OFF_ROUTE, d, 0.0, log + np.log(min(0.5, dt / prm.leave_s)) + off_network, offset, near
+                )
+            n = _push(work, n, p, IN_SERVICE, new, v, log + cost, offset, segment)
         elif phase == LAYOVER:
             wait = max(0.0, _wait_distance(tables, p, d, x, y) - LAYOVER_M)
             cost = weigh_offset * (EXPECTED_OFFSET + offset_log(wait, prm.sigma_m)) + weigh_heading * prm.off_heading
@@ -516,43 +523,49 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                     tables.i[tables.at[PATTERN_LAST] + p],
                     tables.f[tables.at[PATTERN_LENGTH_M] + p],
                 )
-                at, offset, e, m = snap_window(
-                    points, first, last, 0.0, min(length, 300.0 + prm.max_speed_mps * dt), x, y
+                at, offset, e, m, segment = snap_window(
+                    points, first, last, 0.0, min(length, 300.0 + prm.max_speed_mps * dt), x, y, first
                 )
                 stay = -dt / (prm.depart_moving_s if obs_speed > 2.0 else prm.depart_standing_s)
                 if offset < 100.0:
                     go = weigh_offset * offset_log(offset, prm.sigma_m)
                     if heading:
                         go += weigh_heading * heading_log(e, m, east, north, prm.heading_kappa)
-                    n = _push(work, n, p, IN_SERVICE, at, obs_speed, log + np.log(1.0 - np.exp(stay)) + go, offset)
+                    n = _push(
+                        work, n, p, IN_SERVICE, at, obs_speed, log + np.log(1.0 - np.exp(stay)) + go, offset, segment
+                    )
                     cost += stay
-            n = _push(work, n, p, LAYOVER, d, 0.0, log + cost, wait)
+            n = _push(work, n, p, LAYOVER, d, 0.0, log + cost, wait, 0)
         elif phase == OFF_ROUTE:
             first, last, length = (
                 tables.i[tables.at[PATTERN_FIRST] + p],
                 tables.i[tables.at[PATTERN_LAST] + p],
                 tables.f[tables.at[PATTERN_LENGTH_M] + p],
             )
-            at, offset, e, m = snap_window(points, first, last, max(0.0, d - 50.0), min(length, d + REJOIN_M), x, y)
+            at, offset, e, m, segment = snap_window(
+                points, first, last, max(0.0, d - 50.0), min(length, d + REJOIN_M), x, y, near
+            )
             if offset < 3.0 * prm.sigma_m:
                 back = weigh_offset * offset_log(offset, prm.sigma_m)
                 if heading:
                     back += weigh_heading * heading_log(e, m, east, north, prm.heading_kappa)
                 stay = -dt / prm.rejoin_s
-                n = _push(work, n, p, IN_SERVICE, at, obs_speed, log + np.log(1.0 - np.exp(stay)) + back, offset)
+                n = _push(
+                    work, n, p, IN_SERVICE, at, obs_speed, log + np.log(1.0 - np.exp(stay)) + back, offset, segment
+                )
                 log += stay
             far = 2.0 * weigh_offset if offset > 600.0 else 0.0
-            n = _push(work, n, p, OFF_ROUTE, d, 0.0, log + off_network - far, offset)
+            n = _push(work, n, p, OFF_ROUTE, d, 0.0, log + off_network - far, offset, near)
         elif phase == DEADHEAD:
             dead += np.exp(log)
             if t - ff[BASE_T] > 600.0:
-                n = _push(work, n, -1, AT_BASE, 0.0, 0.0, log + np.log(min(0.5, dt / 60.0)) + off_network, np.nan)
-            n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, log + off_network, np.nan)
+                n = _push(work, n, -1, AT_BASE, 0.0, 0.0, log + np.log(min(0.5, dt / 60.0)) + off_network, np.nan, 0)
+            n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, log + off_network, np.nan, 0)
         else:
             cost = off_network - (3.0 if t - ff[BASE_T] < 60.0 else 0.0)
-            n = _push(work, n, -1, AT_BASE, 0.0, 0.0, log + cost, np.nan)
+            n = _push(work, n, -1, AT_BASE, 0.0, 0.0, log + cost, np.nan, 0)
             dead += np.exp(log)
-    n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, np.log(min(0.5, dt / prm.deadhead_s)) + off_network, np.nan)
+    n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, np.log(min(0.5, dt / prm.deadhead_s)) + off_network, np.nan, 0)
 
     # --- and what else passes here
     sure = fi[N] > 0 and h[0, LOG] > -0.01
@@ -577,9 +590,11 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
 UNDECIDED = -1
 
 
-@kernel
+@lean
 def decide(state, s, tables, prm, said, work):
     """What a beam says: phase, route, direction, pattern and place where one is likely enough, else what is common.
+
+    Call it after `match` with the same room to work in: `work.kept` holds the weights.
 
     said  f8 (10,), written: phase (UNDECIDED if none has half of the weight), pattern, route, direction (-1), whether
           it is off its route, how many candidates (route and direction) stand in work.rank, likeliest first; metres
@@ -593,7 +608,7 @@ def decide(state, s, tables, prm, said, work):
     service, layover, dead, base = 0.0, 0.0, 0.0, 0.0
     ranks = 0
     for k in range(fi[N]):
-        phase, mass = h[k, H_PHASE], np.exp(np.float64(h[k, LOG]))
+        phase, mass = h[k, H_PHASE], work.kept[k, 0]
         if phase in (IN_SERVICE, OFF_ROUTE):
             service += mass
         elif phase == LAYOVER:
@@ -630,7 +645,7 @@ def decide(state, s, tables, prm, said, work):
             work.rank[j, 0] = route_dir
             work.rank[j, 1] = 0.0
             ranks += 1
-        work.rank[j, 1] += np.exp(np.float64(h[k, LOG]))
+        work.rank[j, 1] += work.kept[k, 0]
     for i in range(1, ranks):
         j = i
         while j > 0 and work.rank[j - 1, 1] < work.rank[j, 1]:
@@ -671,7 +686,7 @@ def decide(state, s, tables, prm, said, work):
         mass = 0.0
         for j in range(fi[N]):
             if h[j, H_PATTERN] == p and (h[j, H_PHASE] == LAYOVER) == (phase == LAYOVER):
-                mass += np.exp(np.float64(h[j, LOG]))
+                mass += work.kept[j, 0]
         if p == run:
             run_mass = mass
         if mass > p_mass:
@@ -689,7 +704,7 @@ def decide(state, s, tables, prm, said, work):
     for k in range(fi[N]):
         if h[k, H_PATTERN] != p_best:
             continue
-        mass = np.exp(np.float64(h[k, LOG]))
+        mass = work.kept[k, 0]
         if h[k, H_PHASE] == IN_SERVICE:
             on += mass
             if at < 0:
@@ -700,5 +715,5 @@ def decide(state, s, tables, prm, said, work):
         said[P_OFF] = 1
         return
     said[P_DIST] = h[at, DIST]
-    said[P_OFFSET] = h[at, OFFSET]
+    said[P_OFFSET] = work.kept[at, 1]
     said[P_SPEED] = h[at, SPEED_ALONG]

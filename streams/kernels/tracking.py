@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streams.jit import inner, kernel
+from streams.jit import inner, lean
 from streams.kernels.gates import (
     C_CELL,
     C_DAY,
@@ -191,6 +191,12 @@ def _copy(source, i, target, j):
     for k in range(source.fi[i, 0]):
         for c in range(source.h.shape[2]):
             target.h[j, k, c] = source.h[i, k, c]
+
+
+@inner
+def _set(target, source):
+    for c in range(len(target)):
+        target[c] = source[c]
 
 
 @inner
@@ -379,7 +385,7 @@ def _tell_rows(rows, first, revision):
         for k in range(first, end):
             still = still or rows.row[TOLD, k, R_T] == rows.row[OLD, o, R_T]
         if not still:
-            rows.row[TOLD, gone] = rows.row[OLD, o]
+            _set(rows.row[TOLD, gone], rows.row[OLD, o])
             rows.row[TOLD, gone, R_CANDIDATES] = 0
             rows.row[TOLD, gone, R_WITHDRAWN] = 1
             gone += 1
@@ -391,7 +397,7 @@ def _tell_rows(rows, first, revision):
                 j += 1
             if j < olds and rows.row[OLD, j, R_T] == rows.row[TOLD, k, R_T] and _same_row(rows, k, j):
                 continue
-        rows.row[TOLD, kept] = rows.row[TOLD, k]
+        _set(rows.row[TOLD, kept], rows.row[TOLD, k])
         rows.row[TOLD, kept, R_REVISION] = revision
         kept += 1
     rows.counts[TOLD, 0] = kept
@@ -431,7 +437,7 @@ def _tell_passings(facts, before, v, record, revision):
                 continue
         row = facts.passings[TOLD, facts.counts[TOLD, 0]]
         facts.counts[TOLD, 0] += 1
-        row[:] = new
+        _set(row, new)
         row[F_VEHICLE], row[F_RECORD], row[F_REVISION] = v, record, revision
     for k in range(facts.counts[OLD, 0]):
         old = facts.passings[OLD, k]
@@ -442,7 +448,7 @@ def _tell_passings(facts, before, v, record, revision):
             continue
         row = facts.passings[TOLD, facts.counts[TOLD, 0]]
         facts.counts[TOLD, 0] += 1
-        row[:] = old
+        _set(row, old)
         row[F_VEHICLE], row[F_RECORD], row[F_REVISION] = v, record, revision
         # A visit from before the late ping that was only changed after it is as it was then, not gone.
         ff, fi = before.ff[0], before.fi[0]
@@ -482,7 +488,7 @@ def _tell_traversals(facts, v, record, revision):
                     continue
             row = facts.cells[TOLD, facts.counts[TOLD, 1]]
             facts.counts[TOLD, 1] += 1
-            row[:] = found
+            _set(row, found)
             row[C_VEHICLE], row[C_RECORD], row[C_REVISION] = v, record, revision
             row[C_WITHDRAWN] = 1 if which == OLD else 0
 
@@ -498,7 +504,7 @@ def _close(out, v, record, until):
 _DONE, _ADMIT, _CATCH_UP, _AS_IT_WAS, _AS_IT_IS, _MAKE_ROOM, _NEXT = range(7)
 
 
-@kernel
+@lean
 def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, place, out, work, room):
     """Consume pings from row `first` on.
 

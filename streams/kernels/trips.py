@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from streams.jit import kernel
+from streams.jit import lean
 from streams.kernels.tables import (
     FIRST_DAY,
     FREQ_END_S,
@@ -24,7 +24,7 @@ from streams.kernels.tables import (
 DAY_S = 86_400.0
 
 
-@kernel
+@lean
 def planned_s(tables, p, dist_m):
     """Seconds after the first departure at which the timetable is `dist_m` along pattern `p`."""
     lo, hi = tables.i[tables.at[PSTOP_START] + p], tables.i[tables.at[PSTOP_START] + p + 1] - 1
@@ -38,7 +38,7 @@ def planned_s(tables, p, dist_m):
     return tables.f[tables.at[PSTOP_DEPARTURE_S] + hi]
 
 
-@kernel
+@lean
 def find_run(tables, times, p, t, dist_m, reported_trip, last_trip):
     """The trip of pattern `p` that a vehicle `dist_m` along it at POSIX time `t` drives.
 
