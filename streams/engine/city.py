@@ -25,6 +25,7 @@ from streams.engine.part import CityOutput, CityState, Facts, Part
 from streams.engine.runs import Runs
 from streams.engine.stage import Output, Record
 from streams.gtfs.network import Network
+from streams.kernels.fleet import newest_rows, raise_to
 from streams.messages import Columns, Spec
 from streams.settings import Settings
 
@@ -116,7 +117,9 @@ class City:
             facts = self._resolve(state, columns, network_hash)
             for part in self.parts:
                 _add(said, part.observe(state, facts))
-        return {topic: messages.concat(OUT[topic], parts) for topic, parts in said.items()}
+        return {
+            topic: parts[0] if len(parts) == 1 else messages.concat(OUT[topic], parts) for topic, parts in said.items()
+        }
 
     def dump(self, state: CityState) -> bytes:
         """The state's bytes."""
@@ -162,6 +165,9 @@ class City:
 
     def warm_up(self) -> None:
         """Compile every kernel."""
+        none, nothing = np.empty(0, dtype=np.int64), np.empty(0)
+        newest_rows(none, nothing, none, 0)
+        raise_to(nothing, none, nothing)
         for part in self.parts:
             part.warm_up()
 

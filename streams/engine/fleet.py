@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from streams.engine.names import Names, Numbers, grown
+from streams.kernels.fleet import newest_rows
 from streams.messages import Columns, rows
 
 Array = np.ndarray
@@ -85,9 +86,7 @@ class Fleet:
             return
         self.news[vehicle] = record_time
         timestamp, revision = positions["timestamp"], positions["revision"]
-        order = np.lexsort((revision, timestamp, vehicle))
-        last = np.append(vehicle[order][1:] != vehicle[order][:-1], True)
-        row = order[last]
+        row = newest_rows(vehicle, timestamp, revision, len(self))
         v = vehicle[row]
         newer = ~(
             (timestamp[row] < self.timestamp[v])
@@ -108,16 +107,13 @@ class Fleet:
         at = np.flatnonzero(seen)
         if not len(at):
             return
-        time, seq, v = passings["arrival_time"][at], passings["gate_seq"][at], vehicle[at]
-        order = np.lexsort((seq, time, v))
-        last = np.append(v[order][1:] != v[order][:-1], True)
-        pick = order[last]
-        vp = v[pick]
-        newer = ~(time[pick] < self.gate_time[vp])
-        pick, vp = pick[newer], vp[newer]
-        self.gate_time[vp] = time[pick]
-        self.gate_seq[vp] = seq[pick]
-        self.gate_run[vp] = run[at][pick]
+        row = at[newest_rows(vehicle[at], passings["arrival_time"][at], passings["gate_seq"][at], len(self))]
+        v, time = vehicle[row], passings["arrival_time"][row]
+        newer = ~(time < self.gate_time[v])
+        row, v = row[newer], v[newer]
+        self.gate_time[v] = time[newer]
+        self.gate_seq[v] = passings["gate_seq"][row]
+        self.gate_run[v] = run[row]
 
     def in_service(self, at: float, silent_s: float) -> Array:
         """Rows of the vehicles in service that were heard of within `silent_s` of record time `at`."""

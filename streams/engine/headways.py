@@ -15,6 +15,7 @@ from streams.engine.part import CityOutput, CityState, Facts
 from streams.engine.planned import Planned, rings_of
 from streams.gtfs.network import Network
 from streams.kernels import headways as kernels
+from streams.kernels.fleet import newest_rows
 from streams.messages import Columns
 from streams.settings import Settings, WrongSetting
 
@@ -302,9 +303,7 @@ class Headways:
             state.latest[name] = grown(state.latest[name], len(city.fleet), fill)
         latest = state.latest
         vehicle = city.runs.vehicle[c.run]
-        order = np.lexsort((np.arange(len(vehicle)), c.time, vehicle))
-        last = np.append(vehicle[order][1:] != vehicle[order][:-1], True)
-        row = order[last]
+        row = newest_rows(vehicle, c.time, np.arange(len(vehicle)), len(city.fleet))
         v = vehicle[row]
         newer = ~(c.time[row] < latest["time"][v])
         row, v = row[newer], v[newer]

@@ -1,6 +1,7 @@
 """Ids and their numbers: strings are turned into array positions once, on their way into the city."""
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,12 @@ class Names:
     def intern(self, ids: Any) -> Array:
         """The number (i8) of each id; new ids get the next ones."""
         try:
-            return np.fromiter(map(self._ix.__getitem__, ids), dtype=np.int64, count=len(ids))
+            return _looked_up(self._ix, ids)
         except KeyError:
             for name in ids:
                 if name not in self._ix:
                     self._add(name)
-            return np.fromiter(map(self._ix.__getitem__, ids), dtype=np.int64, count=len(ids))
+            return _looked_up(self._ix, ids)
 
     def find(self, name: str | None) -> int:
         """The number of an id, -1 when it has none."""
@@ -73,7 +74,14 @@ class Numbers(dict[Any, int]):
 
     def of(self, ids: Any) -> Array:
         """The number (i8) of each id, -1 for unknown ones and None."""
-        return np.fromiter(map(self.__getitem__, ids), dtype=np.int64, count=len(ids))
+        return _looked_up(self, ids)
+
+
+def _looked_up(table: Mapping[Any, int], ids: Any) -> Array:
+    if len(ids) < 2:  # `itemgetter` of a single key gives no tuple
+        return np.array([table[name] for name in ids], dtype=np.int64)
+    # by far the quickest way through a dictionary
+    return np.fromiter(itemgetter(*ids)(table), dtype=np.int64, count=len(ids))
 
 
 def grown(array: Array, size: int, fill: Any) -> Array:

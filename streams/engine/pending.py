@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from streams.engine.names import grown
+from streams.kernels.fleet import raise_to
 
 Array = np.ndarray
 Rows = dict[str, Array]
@@ -45,7 +46,7 @@ class Pending:
         """Note watermarks: everything of the vehicle that was determined at or before `until` is final."""
         if len(vehicle):
             self._grow(int(vehicle.max()) + 1)
-            np.maximum.at(self._reached, vehicle, until)
+            raise_to(self._reached, vehicle, until)
 
     def take(self) -> Rows:
         """Remove and return the facts that have become final, withdrawn ones left out; in order of identity."""
