@@ -4,9 +4,8 @@ Decode (batch.py), number the ids, let the kernels do the rest (kernels/tracking
 columns. Everything happens ping by ping in log order, so how the log was split into batches does not matter.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 import h3
@@ -20,6 +19,7 @@ from streams.engine.carry import carry_over
 from streams.engine.names import Names
 from streams.engine.rejects import Reject, canonical, raw_of
 from streams.engine.reports import Reports
+from streams.engine.runnames import RunNames, clocks, dates
 from streams.engine.stage import Output, Record
 from streams.engine.tables import TimesOf, params_of, place_of, tables_of
 from streams.gtfs.network import Network
@@ -34,7 +34,6 @@ TrackOutput = tuple[dict[str, Columns], Columns]  # positions, passings, travers
 FACTS = {"positions": POSITION, "passings": PASSING, "traversals": TRAVERSAL, "closed": CLOSED}
 H3_RESOLUTION = 10
 CANDIDATE_PROBABILITY = 0.01  # less likely ones are not told
-KEPT_NAMES = 200_000  # of runs, before the memory of them is emptied
 
 _TRIP_TYPE = np.array(["In service", "Layover", "Deadhead", "In service", "Other not in service", None], dtype=object)
 _STATUS = np.array(["IN_TRANSIT_TO", "INCOMING_AT", "STOPPED_AT", None], dtype=object)
@@ -58,7 +57,7 @@ class TrackState:
     fleet: tracking.Fleet = field(default_factory=lambda: tracking.fleet(64))
     grid: Array = field(default_factory=lambda: np.full(1, np.nan))
     counts: dict[str, int] = field(default_factory=dict)
-    run_names: dict[int, str] = field(default_factory=dict)  # ids of runs told before, by number: never saved
+    run_names: RunNames = field(default_factory=RunNames)  # a memory; it is not saved
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to a counter."""
@@ -104,8 +103,7 @@ class Track:
             (network.route_ids[r], int(d) if d >= 0 else None)
             for r, d in zip(network.route_dir_route_ix, network.route_dir_direction, strict=True)
         ]
-        self._dates: dict[int, str] = {}
-        self._clocks: dict[int, str] = {}
+        self._dates, self._clocks = dates(), clocks()
 
     # --- the stage
 
@@ -320,8 +318,8 @@ class Track:
         pattern, gate = number[gates.F_PATTERN], number[gates.F_GATE]
         columns["passings"] = {
             "vehicle_id": state.vehicles.of(number[gates.F_VEHICLE]),
-            "trip_id_performed": self._run_ids(
-                state, number[gates.F_VEHICLE], number[gates.F_DAY], number[gates.F_NUMBER]
+            "trip_id_performed": state.run_names.of(
+                state.vehicles, number[gates.F_VEHICLE], number[gates.F_DAY], number[gates.F_NUMBER]
             ),
             "trip_id_scheduled": self._trips[number[gates.F_TRIP]],
             "pattern_id": self._patterns[pattern],
@@ -339,8 +337,8 @@ class Track:
         record["traversals"] = number[gates.C_RECORD]
         columns["traversals"] = {
             "vehicle_id": state.vehicles.of(number[gates.C_VEHICLE]),
-            "trip_id_performed": self._run_ids(
-                state, number[gates.C_VEHICLE], number[gates.C_DAY], number[gates.C_NUMBER]
+            "trip_id_performed": state.run_names.of(
+                state.vehicles, number[gates.C_VEHICLE], number[gates.C_DAY], number[gates.C_NUMBER]
             ),
             "cell_ix": number[gates.C_CELL],
             "entered_at": np.round(row[gates.C_ENTERED], 2),
@@ -384,12 +382,12 @@ class Track:
             "route_id": self._routes[number[tracking.R_ROUTE]],
             "direction_id": number[tracking.R_DIRECTION],
             "pattern_id": self._patterns[number[tracking.R_PATTERN]],
-            "trip_id_performed": self._run_ids(
-                state, number[tracking.R_VEHICLE], number[tracking.R_DAY], number[tracking.R_NUMBER]
+            "trip_id_performed": state.run_names.of(
+                state.vehicles, number[tracking.R_VEHICLE], number[tracking.R_DAY], number[tracking.R_NUMBER]
             ),
             "trip_id_scheduled": self._trips[number[tracking.R_TRIP]],
-            "service_date": _said(number[tracking.R_DAY], self._dates, _date),
-            "start_time": _said(number[tracking.R_START], self._clocks, _clock),
+            "service_date": self._dates.of(number[tracking.R_DAY]),
+            "start_time": self._clocks.of(number[tracking.R_START]),
             "dist_m": np.round(row[tracking.R_DIST], 1),
             "offset_m": np.round(row[tracking.R_OFFSET], 1),
             "match_probability": np.round(row[tracking.R_PROBABILITY], 4),
@@ -547,22 +545,6 @@ class Track:
         out.closed_count[:] = 0
         return out
 
-    def _run_ids(self, state: TrackState, vehicle: Array, day: Array, number: Array) -> Array:
-        """`<service_date>:<vehicle_id>:<n>` of each row; None where there is no run."""
-        known = state.run_names
-        key = np.where(number >= 0, (vehicle << 36) | (day << 16) | number, -1).tolist()
-        said = list(map(known.get, key))
-        if None in said:
-            if len(known) > KEPT_NAMES:
-                known.clear()
-            for at, k in enumerate(key):
-                if said[at] is None and k >= 0:
-                    name = f"{_date(k >> 16 & 0xFFFFF)}:{state.vehicles.name(k >> 36)}:{k & 0xFFFF}"
-                    said[at] = known[k] = name
-        out: Array = np.empty(len(key), dtype=object)
-        out[:] = said
-        return out
-
 
 def _ids(names: Sequence[str]) -> Array:
     """Ids by number; the last place is None, so that -1 finds it."""
@@ -586,27 +568,6 @@ def _by_column(rows: Array) -> Array:
 def _measured(values: Array, scale: float) -> Array:
     """The inverse of `_within`."""
     return np.where(values >= 0, values / scale, np.nan)
-
-
-def _date(ordinal: int) -> str:
-    return date.fromordinal(ordinal).isoformat()
-
-
-def _clock(second: int) -> str:
-    return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
-
-
-def _said(numbers: Array, known: dict[int, str], words: Callable[[int], str]) -> Array:
-    """The word for each number, None below 0; words are remembered."""
-    asked = numbers.tolist()
-    said = list(map(known.get, asked))
-    if None in said:
-        for at, number in enumerate(asked):
-            if said[at] is None and number >= 0:
-                said[at] = known[number] = words(number)
-    out: Array = np.empty(len(asked), dtype=object)
-    out[:] = said
-    return out
 
 
 def _reject_columns(

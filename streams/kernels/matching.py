@@ -393,6 +393,21 @@ def _begin(ff, fi, h, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
     fi[STANDING] = 1 if speed_mps < prm.stand_mps else 0
 
 
+@inner
+def _same_way(fi, h, tables):
+    """Weight of all hypotheses, before this step, on the route and direction of the likeliest."""
+    p = int(h[0, H_PATTERN])
+    if p < 0:
+        return 0.0
+    way = tables.i[tables.at[PATTERN_ROUTE_DIR_IX] + p]
+    total = 0.0
+    for k in range(fi[N]):
+        q = int(h[k, H_PATTERN])
+        if q >= 0 and tables.i[tables.at[PATTERN_ROUTE_DIR_IX] + q] == way:
+            total += np.exp(np.float64(h[k, LOG]))
+    return total
+
+
 @lean
 def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, tables, prm, times, work):
     """One ping more: filter state `s` moves on to time `t`, later than its last.
@@ -568,7 +583,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
     n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, np.log(min(0.5, dt / prm.deadhead_s)) + off_network, np.nan, 0)
 
     # --- and what else passes here
-    sure = fi[N] > 0 and h[0, LOG] > -0.01
+    sure = fi[N] > 0 and (h[0, LOG] > -0.01 or _same_way(fi, h, tables) > 0.99)
     waited = t - ff[INJECT_T]
     if not frozen and waited >= (4.0 if sure else 1.0) * prm.inject_s:
         ff[INJECT_T] = t
