@@ -162,6 +162,11 @@ class PartitionRunner:
         counted = getattr(self._state, "counts", None)
         return counted if isinstance(counted, dict) else {}
 
+    @property
+    def restored(self) -> bool:
+        """Whether the state is there; the next event brings it back otherwise."""
+        return self._state is not None
+
     def observe(self, end: int | None, now: float) -> None:
         """Set the gauges: `end` is the next offset to be written to the partition, `now` POSIX seconds."""
         label = str(self.partition)
@@ -457,6 +462,11 @@ class StageRunners:
     def owned(self) -> list[int]:
         """The input partitions of this worker."""
         return sorted(self._runners)
+
+    @property
+    def waiting(self) -> list[int]:
+        """Those of them that have not been restored yet: the first event does that."""
+        return sorted(p for p, runner in self._runners.items() if not runner.restored)
 
     async def assigned(self, partitions: set[int]) -> None:
         """A rebalance is over: these are ours now, each to be restored anew, and no others."""

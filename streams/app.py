@@ -206,16 +206,16 @@ class StageApp:
                     await app.crash(error)
 
         async def heartbeat() -> None:
-            self._observe()
+            runners.observe(lambda p: app.consumer.highwater(TP(self._input, p)))
             if worker.heartbeat_s:
-                await self._beat()
+                await self._beat(runners.owned)
+            else:  # where senders stamp the records, none of ours may bring the present into a recording
+                await self._beat(runners.waiting, record_time=0.0)
 
         async def assigned(sender: Any, partitions: set[TP], **kwargs: Any) -> None:
             await runners.assigned({tp.partition for tp in partitions if tp.topic == self._input})
             log.info("%s: owns partitions %s", self.stage.name, runners.owned)
-            # The first event of each partition, and with it the restore, need not be awaited. Where senders stamp the
-            # records, this one must not bring the present into a recording.
-            await self._beat(None if worker.heartbeat_s else 0.0)
+            await heartbeat()  # the first event of each partition, and with it the restore, need not be awaited
 
         async def revoked(sender: Any, partitions: set[TP], **kwargs: Any) -> None:
             await runners.revoked({tp.partition for tp in partitions if tp.topic == self._input})
@@ -229,13 +229,10 @@ class StageApp:
         app.on_partitions_revoked.connect(revoked, weak=False)
         app.on_before_shutdown.connect(leaving, weak=False)
 
-    def _observe(self) -> None:
-        self.runners.observe(lambda p: self.faust.consumer.highwater(TP(self._input, p)))
-
-    async def _beat(self, record_time: float | None = None) -> None:
-        """Silence moves time too: a small record into every partition that is ours."""
+    async def _beat(self, partitions: Sequence[int], record_time: float | None = None) -> None:
+        """Silence moves time too: a small record into these partitions."""
         with contextlib.suppress(aiokafka.errors.KafkaError):  # the runners notice a broker that fails
-            for partition in self.runners.owned:
+            for partition in partitions:
                 future = await self._outbox.send(self._input, HEARTBEAT, partition, record_time=record_time)
                 future.add_done_callback(lambda f: f.cancelled() or f.exception())
 
