@@ -37,7 +37,7 @@ class WorkerProcess:
             "KORIDOR_PARTITIONS": str(settings.kafka.partitions),
             "KORIDOR_HOME": str(log.parent),
             "KORIDOR_WORKER_SNAPSHOT_EVERY_S": "0.5",
-            "KORIDOR_WORKER_SESSION_TIMEOUT_S": "3",
+            "KORIDOR_WORKER_SESSION_TIMEOUT_S": "2",
             **variables,
         }
         with log.open("ab") as out:
