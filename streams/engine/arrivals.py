@@ -410,11 +410,10 @@ class Arrivals:
         """Withdrawals, then estimates; both in an order that does not depend on numbers."""
         mine, n = state.vehicles, len(city.fleet)
         a = ahead
-        for name in ("p10", "p50", "p90", "told"):
-            setattr(a, name, np.round(getattr(a, name), 2))
-        held = np.bincount(
-            np.repeat(np.arange(len(a.vehicle)), np.diff(a.row_start))[~np.isnan(a.p50)], None, len(a.vehicle)
-        )
+        np.round(a.p50, 2, out=a.p50)
+        np.round(a.told, 2, out=a.told)
+        known = np.concatenate([[0], np.cumsum(~np.isnan(a.p50))])
+        held = np.diff(known[a.row_start])
         keep_from, keep_to = np.zeros(len(mine["said_run"]), np.int64), np.zeros(len(mine["said_run"]), np.int64)
         same = (mine["said_run"][a.vehicle] == a.run) & (mine["said_pattern"][a.vehicle] == a.pattern)
         keep_from[a.vehicle[same]] = a.next_pos[same]
@@ -430,16 +429,17 @@ class Arrivals:
         mine["said_run"][a.vehicle], mine["said_pattern"][a.vehicle] = a.run, a.pattern
         say = self._choose(state, at, a)
         row_vehicle = np.repeat(np.arange(len(a.vehicle)), np.diff(a.row_start))
-        pos = np.arange(len(row_vehicle)) - a.row_start[row_vehicle] + a.next_pos[row_vehicle]
+        first_pos = a.next_pos - a.row_start[:-1]  # position of a row: its number and this
         if falls_due(at, self._every_s, 60.0):
+            pos = np.arange(len(row_vehicle)) + first_pos[row_vehicle]
             lost = residuals.remember(state.residuals, city.runs, at, a.run[row_vehicle], pos, a.base, a.klass)
             city.count("estimates_not_sampled", lost)
         rows = np.flatnonzero(say)
         of = row_vehicle[rows]
+        p10, p90 = np.round(a.p10[rows], 2), np.round(a.p90[rows], 2)
         new = self._columns(
-            city, at, a.vehicle[of], a.run[of], a.pattern[of], pos[rows], a.p10[rows], a.p50[rows], a.p90[rows],
-            a.told[rows],
-        )  # fmt: skip
+            city, at, a.vehicle[of], a.run[of], a.pattern[of], rows + first_pos[of], p10, a.p50[rows], p90, a.told[rows]
+        )
         return messages.concat(messages.ARRIVAL, [gone, new]) if len(gone_vehicle) else new
 
     def _withdraw(self, state: ArrivalsState, keep_from: Array, keep_to: Array) -> tuple[Array, Array]:

@@ -76,7 +76,6 @@ class City:
         self._every_s = settings.city.statement_s
         self._patterns = Numbers(network.pattern_ix)
         self._trips = Numbers(network.trip_ix)
-        self._stops = Numbers(network.stop_ix)
         self._restate_every = max(1, round(settings.city.restate_s / self._every_s))
 
     # --- the stage
@@ -236,7 +235,7 @@ class City:
         if not same:
             state.count("other_network", len(position_vehicle) + len(passing_vehicle) + len(traversal_vehicle))
         state.count("unknown_pattern", int(np.count_nonzero(passing_pattern < 0)))
-        fleet.observe(state.record_time, positions, position_vehicle, position_run, position_pattern, self._stops)
+        fleet.observe(state.record_time, positions, position_vehicle, position_run, position_pattern)
         fleet.passed(passings, passing_vehicle, passing_run)
         return Facts(
             state.record_time,
@@ -279,13 +278,12 @@ class City:
             part.renumber(state.parts[part.name], run, vehicle)
 
     def _carry_over(self, state: CityState, tree: Mapping[str, Any]) -> None:
-        """Patterns of another network are found again by their ids; its stops and trips come with the next facts."""
+        """Patterns of another network are found again by their ids; its trips come with the next facts."""
         number = np.full(1 + int(max(tree["pattern"], default=-1)) + 1, -1, dtype=np.int64)
         number[tree["pattern"]] = self._patterns.of(tree["pattern_id"])
         state.fleet.pattern = number[state.fleet.pattern]  # -1 finds the spare last place
         state.runs.pattern = number[state.runs.pattern]
         state.runs.trip[:] = -1
-        state.fleet.stop_ix[:] = -1
 
 
 def _add(said: dict[str, list[Columns]], output: CityOutput) -> None:

@@ -20,17 +20,11 @@ _COLUMNS: dict[str, tuple[Any, Any]] = {
     "timestamp": (np.float64, np.nan),  # event time of the newest position
     "revision": (np.int64, -1),  # of that position
     "news": (np.float64, np.nan),  # record time of the last row of this vehicle
-    "lat": (np.float64, np.nan),
-    "lon": (np.float64, np.nan),
     "pattern": (np.int64, -1),
     "run": (np.int64, -1),
     "dist_m": (np.float64, np.nan),  # along the pattern's shape; NaN unless on route
-    "speed_mps": (np.float64, np.nan),  # smoothed, along the pattern
     "trip_type": (np.int8, -1),  # place in TRIP_TYPES
     "off_route": (np.bool_, False),
-    "probability": (np.float64, np.nan),
-    "stop_ix": (np.int64, -1),
-    "stop_sequence": (np.int64, -1),
     "gate_seq": (np.int64, -1),  # last gate passed on `gate_run`
     "gate_run": (np.int64, -1),
     "gate_time": (np.float64, np.nan),  # event time of that passing
@@ -43,17 +37,11 @@ class Fleet:
     timestamp: Array
     revision: Array
     news: Array
-    lat: Array
-    lon: Array
     pattern: Array
     run: Array
     dist_m: Array
-    speed_mps: Array
     trip_type: Array
     off_route: Array
-    probability: Array
-    stop_ix: Array
-    stop_sequence: Array
     gate_seq: Array
     gate_run: Array
     gate_time: Array
@@ -75,12 +63,10 @@ class Fleet:
                 setattr(self, name, grown(getattr(self, name), len(self.names), fill))
         return ix
 
-    def observe(
-        self, record_time: float, positions: Columns, vehicle: Array, run: Array, pattern: Array, stops: Numbers
-    ) -> None:
+    def observe(self, record_time: float, positions: Columns, vehicle: Array, run: Array, pattern: Array) -> None:
         """Keep the newest position of each vehicle: the greatest (timestamp, revision), whatever the order.
 
-        vehicle, run, pattern  numbers beside the rows;  stops  the network's stop_ix by stop_id
+        vehicle, run, pattern  numbers beside the rows
         """
         if not rows(positions):
             return
@@ -93,13 +79,11 @@ class Fleet:
             | ((timestamp[row] == self.timestamp[v]) & (revision[row] < self.revision[v]))
         )
         row, v = row[newer], v[newer]
-        for name in ("timestamp", "revision", "lat", "lon", "dist_m", "speed_mps", "off_route", "stop_sequence"):
+        for name in ("timestamp", "revision", "dist_m", "off_route"):
             getattr(self, name)[v] = positions[name][row]
-        self.probability[v] = positions["match_probability"][row]
         self.run[v] = run[row]
         self.pattern[v] = pattern[row]
         self.trip_type[v] = _TRIP_TYPE.of(positions["trip_type"][row])
-        self.stop_ix[v] = stops.of(positions["stop_id"][row])
 
     def passed(self, passings: Columns, vehicle: Array, run: Array) -> None:
         """Remember the last gate that each vehicle passed on the run it is on."""

@@ -365,6 +365,8 @@ def _pass(
         )  # fmt: skip
         lost += missed
         parts.append(tuple(column[:k] for column in out))
+        if begin >= len(ring) and len(parts) == 1:
+            return parts[0], lost
         if begin >= len(ring):
             return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True)), lost
 

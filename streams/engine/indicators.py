@@ -15,14 +15,15 @@ from streams.engine.headways import BUNCHED, GAP, Changes, Headways, bands_of, r
 from streams.engine.headways import State as HeadwayState
 from streams.engine.part import CityOutput, CityState, Facts
 from streams.gtfs.network import Network
+from streams.kernels import indicators as kernels
+
+# what is summed: over all headways, and again over those with a plan beside them
+from streams.kernels.indicators import BUNCH, GAPPED, H_PLAN, HH, HH_PLAN, N_PLAN, PP, SUMS, H, N, P
 from streams.settings import Settings
 
 Array = np.ndarray
 
 SPARE_MINUTES = 4  # event time may be ahead of record time, and a window ends inside a minute
-# what is summed: over all headways, and again over those with a plan beside them
-N, H, HH, N_PLAN, H_PLAN, HH_PLAN, P, PP, BUNCH, GAPPED = range(10)
-SUMS = 10
 
 
 @dataclass(slots=True)
@@ -83,8 +84,7 @@ class Indicators:
         """The figures of every route direction that changed since they were told; all that are known at `restate`."""
         state: State = city.parts[self.name]
         now = int(at // 60)
-        current = (state.minute > now - self.window_minutes) & (state.minute <= now + 2)
-        sums = np.where(current[:, :, None], state.sums, 0).sum(axis=1)
+        sums = kernels.window(state.minute, state.sums, now - self.window_minutes, now + 2)
         pattern = city.fleet.pattern[city.fleet.in_service(at, self.silent_s)]
         vehicles = np.bincount(self.network.pattern_route_dir_ix[pattern], minlength=len(sums))
         row = figures(sums, vehicles)
@@ -136,7 +136,10 @@ class Indicators:
         """Nothing here has the number of a run or a vehicle."""
 
     def warm_up(self) -> None:
-        """No kernels."""
+        """Compile the kernels of the sums."""
+        state, none, nothing = self.fresh(), np.empty(0, dtype=np.int64), np.empty(0)
+        self._sum(state, none, nothing, nothing, nothing, 1)
+        kernels.window(state.minute, state.sums, 0, 0)
 
     # --- inside
 
@@ -156,25 +159,12 @@ class Indicators:
             self._sum(state, route_dir[at], c.old_time[at], c.old_headway_s[at], planned, -1)
 
     def _sum(self, state: State, route_dir: Array, time: Array, headway_s: Array, planned_s: Array, sign: int) -> None:
-        minute = (time // 60).astype(np.int64)
-        place = minute % self._places
-        if sign > 0:
-            before = state.minute[route_dir, place]
-            np.maximum.at(state.minute, (route_dir, place), minute)
-            started = state.minute[route_dir, place] > before
-            state.sums[route_dir[started], place[started]] = 0
-        held = state.minute[route_dir, place] == minute  # an older minute's place has been taken by a newer one
-        route_dir, place, headway_s, planned_s = route_dir[held], place[held], headway_s[held], planned_s[held]
         h = np.rint(headway_s * 100.0).astype(np.int64)
-        has_plan = ~np.isnan(planned_s)
-        p = np.rint(np.where(has_plan, planned_s, 0.0) * 100.0).astype(np.int64)
+        p = np.where(np.isnan(planned_s), -1.0, np.rint(planned_s * 100.0)).astype(np.int64)
         band = bands_of(ratio_of(headway_s, planned_s), self.headways.limits)
-        one = np.ones_like(h)
-        row = np.stack(
-            [one, h, h * h, one * has_plan, h * has_plan, h * h * has_plan, p, p * p, band == BUNCHED, band == GAP],
-            axis=1,
+        kernels.put(
+            state.minute, state.sums, route_dir, (time // 60).astype(np.int64), h, p, band == BUNCHED, band == GAP, sign
         )
-        np.add.at(state.sums, (route_dir, place), sign * row)
 
 
 def figures(sums: Array, vehicles: Array) -> Array:

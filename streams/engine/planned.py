@@ -85,10 +85,11 @@ class Planned:
         day = np.where(day > 0, day, 0)
         for i in np.flatnonzero(day == 0):
             day[i] = local_date(min(max(float(time[i]), 0.0), LAST_S) - NIGHT_S, self.zone).toordinal()
-        for ordinal in np.unique(day).tolist():
+        ordinals = sorted(set(day.tolist()))
+        for ordinal in ordinals:
             plan = self.day(ordinal)
-            rows = np.flatnonzero(day == ordinal)
-            some_headway, some_pgate = np.empty(len(rows)), np.empty(len(rows), dtype=np.int64)
+            rows = np.flatnonzero(day == ordinal) if len(ordinals) > 1 else slice(None)
+            some_headway, some_pgate = headway[rows], pgate[rows]
             kernels.planned_headways(
                 ring[rows], time[rows] - plan.starts_at, pattern[rows],
                 self.rings.start, self.rings.pgate, self.pgate_pattern, self.pgate_offset_s,

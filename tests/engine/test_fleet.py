@@ -4,10 +4,7 @@ from hypothesis import strategies as st
 
 from streams import messages
 from streams.engine.fleet import IN_SERVICE, LAYOVER, Fleet
-from streams.engine.names import Numbers
 from tests.engine.driving import columns
-
-STOPS = Numbers({"A": 0, "B": 1, "C": 2})
 
 
 def observe(fleet, rows, record_time=0.0):
@@ -15,7 +12,7 @@ def observe(fleet, rows, record_time=0.0):
     vehicle = fleet.intern(positions["vehicle_id"])
     pattern = np.zeros(len(rows), dtype=np.int64)
     run = np.arange(len(rows))
-    fleet.observe(record_time, positions, vehicle, run, pattern, STOPS)
+    fleet.observe(record_time, positions, vehicle, run, pattern)
 
 
 def row(vehicle, timestamp, revision=0, **more):
@@ -24,11 +21,10 @@ def row(vehicle, timestamp, revision=0, **more):
 
 def test_the_newest_position_of_each_vehicle_is_kept():
     fleet = Fleet()
-    observe(fleet, [row("a", 10.0, dist_m=1.0), row("b", 5.0, stop_id="B"), row("a", 20.0, dist_m=2.0)], 30.0)
+    observe(fleet, [row("a", 10.0, dist_m=1.0), row("b", 5.0, dist_m=3.0), row("a", 20.0, dist_m=2.0)], 30.0)
     a, b = fleet.names.find("a"), fleet.names.find("b")
     assert (fleet.timestamp[a], fleet.dist_m[a], fleet.news[a]) == (20.0, 2.0, 30.0)
-    assert fleet.stop_ix[b] == STOPS["B"]
-    assert fleet.stop_ix[a] == -1
+    assert (fleet.timestamp[b], fleet.dist_m[b], fleet.news[b]) == (5.0, 3.0, 30.0)
 
 
 def test_an_older_position_is_news_but_not_the_newest():
