@@ -50,14 +50,14 @@ class View(NamedTuple):
     state: "State"
     at: float  # record time
     current_s: Array  # headway of each vehicle, as far as the headways know it
+    serving: Array  # whether each vehicle is in service and heard of (bool)
+    episodes: "dict[str, dict[str, Episode]]"  # by kind and key, as they stood before this moment
 
     def watched(self, kind: str) -> Array:
         """Whether a vehicle (row of the fleet) is the subject of an episode of this kind (bool)."""
         out = np.zeros(len(self.city.fleet) + 1, dtype=np.bool_)
-        for e in self.state.episodes.values():
-            if e.kind == kind:
-                for name in e.subject:
-                    out[self.city.fleet.names.find(name)] = True
+        find = self.city.fleet.names.find
+        out[[find(name) for e in self.episodes[kind].values() for name in e.subject]] = True
         return out[:-1]
 
 
@@ -140,12 +140,10 @@ def _pairs(view: View, kind: str, firm: Callable[[Array], Array], soft: Callable
 
     A bunch is a pair, whoever is ahead, and needs a leader that still drives there. A gap belongs to the follower.
     """
-    city, alerts, at, current_s = view.city, view.alerts, view.at, view.current_s
+    city, alerts, at, current_s, heard = view.city, view.alerts, view.at, view.current_s, view.serving
     headways: HeadwayState = city.parts["headways"]
     latest, fleet, runs = headways.latest, city.fleet, city.runs
     n = len(current_s)
-    heard = np.zeros(len(fleet), dtype=np.bool_)
-    heard[fleet.in_service(at, alerts.lost_after_s)] = True
     with np.errstate(invalid="ignore"):
         ratio = current_s / latest["planned_s"][:n]
         is_firm = firm(ratio)
@@ -269,7 +267,12 @@ class Alerts:
     def statements(self, city: CityState, at: float, restate: bool) -> CityOutput:
         """Alerts raised, changed or resolved; every active one at `restate`."""
         state: State = city.parts[self.name]
-        view = View(city, self, state, at, self.headways.current_s(city))
+        serving = np.zeros(len(city.fleet), dtype=np.bool_)
+        serving[city.fleet.in_service(at, self.lost_after_s)] = True
+        episodes: dict[str, dict[str, Episode]] = {rule.kind: {} for rule in RULES}
+        for key, e in state.episodes.items():
+            episodes[e.kind][key] = e
+        view = View(city, self, state, at, self.headways.current_s(city), serving, episodes)
         told: list[dict[str, Any]] = []
         for rule in RULES:
             told += self._judge(view, rule, restate)
@@ -346,10 +349,11 @@ class Alerts:
     def _judge(self, view: View, rule: Rule, restate: bool) -> list[dict[str, Any]]:
         """One rule's sightings against its episodes; returns the rows to tell, ordered by identity."""
         episodes, at = view.state.episodes, view.at
-        told = []
+        told: list[tuple[str, dict[str, Any]]] = []
         sighted = {":".join((rule.kind, *s.subject)): s for s in rule.sight(view)}
-        for key in sorted(sighted.keys() | {k for k, e in episodes.items() if e.kind == rule.kind}):
-            s, e = sighted.get(key), episodes.get(key)
+        known = view.episodes[rule.kind]
+        for key in {**sighted, **known}:
+            s, e = sighted.get(key), known.get(key)
             if e is None:
                 if s is None or not s.firm:
                     continue
@@ -358,24 +362,24 @@ class Alerts:
                 if s is None or not s.firm:
                     del episodes[key]
                 elif at - e.since >= rule.after_s(self):
-                    told.append(self._tell(view, rule, key, e, s))
+                    told.append((key, self._tell(view, rule, key, e, s)))
             elif s is None:
                 assert e.row is not None
                 if e.clear_since != e.clear_since:
                     e.clear_since = at
                 if at - e.clear_since >= rule.after_s(self):
-                    told.append({**e.row, "revision": e.revision + 1, "active_to": e.clear_since})
+                    told.append((key, {**e.row, "revision": e.revision + 1, "active_to": e.clear_since}))
                     del episodes[key]
                 elif restate:
-                    told.append(e.row)
+                    told.append((key, e.row))
             else:
                 assert e.row is not None
                 e.clear_since = float("nan")
                 if at - e.told_at >= UPDATE_EVERY_S and self._differs(view, e.row, s):
-                    told.append(self._tell(view, rule, key, e, s))
+                    told.append((key, self._tell(view, rule, key, e, s)))
                 elif restate:
-                    told.append(e.row)
-        return told
+                    told.append((key, e.row))
+        return [row for _, row in sorted(told, key=lambda pair: pair[0])]
 
     def _differs(self, view: View, row: dict[str, Any], s: Sighting) -> bool:
         """Whether there is news: another place, or the pair has changed places."""

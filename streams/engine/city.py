@@ -214,10 +214,16 @@ class City:
         passing_vehicle = fleet.intern(passings["vehicle_id"])
         traversal_vehicle = fleet.intern(traversals["vehicle_id"])
         closed_vehicle = fleet.intern(closed["vehicle_id"])
-        position_pattern = self._patterns.of(positions["pattern_id"])
-        passing_pattern = self._patterns.of(passings["pattern_id"])
+        # most vehicles are on the run and pattern that they were on before
+        position_pattern = self._patterns.of(positions["pattern_id"], fleet.pattern[position_vehicle])
+        passing_pattern = self._patterns.of(passings["pattern_id"], fleet.pattern[passing_vehicle])
         passing_run = runs.observe(
-            passings["trip_id_performed"], passing_vehicle, passing_pattern, passings["trip_id_scheduled"], self._trips
+            passings["trip_id_performed"],
+            passing_vehicle,
+            passing_pattern,
+            passings["trip_id_scheduled"],
+            self._trips,
+            fleet.run[passing_vehicle],
         )
         position_run = runs.observe(
             positions["trip_id_performed"],
@@ -225,10 +231,18 @@ class City:
             position_pattern,
             positions["trip_id_scheduled"],
             self._trips,
+            fleet.run[position_vehicle],
         )
         unknown = np.full(len(traversal_vehicle), -1, dtype=np.int64)
         no_trip = np.full(len(traversal_vehicle), None, dtype=object)
-        traversal_run = runs.observe(traversals["trip_id_performed"], traversal_vehicle, unknown, no_trip, self._trips)
+        traversal_run = runs.observe(
+            traversals["trip_id_performed"],
+            traversal_vehicle,
+            unknown,
+            no_trip,
+            self._trips,
+            fleet.run[traversal_vehicle],
+        )
         state.count("positions", len(position_vehicle))
         state.count("passings", len(passing_vehicle))
         state.count("traversals", len(traversal_vehicle))

@@ -83,7 +83,7 @@ class Fleet:
             getattr(self, name)[v] = positions[name][row]
         self.run[v] = run[row]
         self.pattern[v] = pattern[row]
-        self.trip_type[v] = _TRIP_TYPE.of(positions["trip_type"][row])
+        self.trip_type[v] = _TRIP_TYPE.of(positions["trip_type"][row], self.trip_type[v])
 
     def passed(self, passings: Columns, vehicle: Array, run: Array) -> None:
         """Remember the last gate that each vehicle passed on the run it is on."""

@@ -216,6 +216,7 @@ class Headways:
         state = self.fresh()
         none = np.empty(0, dtype=np.int64)
         _pass(state, none.astype(np.uint64), none, self.overnight_s, none, none, np.empty(0), none, np.empty(0, bool))
+        kernels.passed_at(none, none, state.time, state.run, state.gone, state.count)
         one = np.zeros(1, dtype=np.int64)
         if len(self.rings):
             self.planned.headways(one, np.zeros(1), one, one + self.network.first_day)
@@ -236,9 +237,7 @@ class Headways:
         v = np.flatnonzero((pgate >= 0) & (leader >= 0) & (latest["run"][:n] == city.fleet.run[:n]))
         ring = self._next_ring[pgate[v]]
         v, ring = v[ring >= 0], ring[ring >= 0]
-        passed = (state.run[ring] == leader[v][:, None]) & ~state.gone[ring]
-        passed &= np.arange(kernels.WIDTH) < state.count[ring][:, None]
-        leader_time = np.where(passed, state.time[ring], np.inf).min(axis=1)
+        leader_time = kernels.passed_at(ring, leader[v], state.time, state.run, state.gone, state.count)
         current[v] = np.fmax(current[v], np.round(city.fleet.timestamp[v] - leader_time, 2))
         return current
 

@@ -1,6 +1,6 @@
 """Ids and their numbers: strings are turned into array positions once, on their way into the city."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -25,8 +25,13 @@ class Names:
     def __len__(self) -> int:
         return self._count
 
-    def intern(self, ids: Any) -> Array:
-        """The number (i8) of each id; new ids get the next ones."""
+    def intern(self, ids: Any, likely: Array | None = None) -> Array:
+        """The number (i8) of each id; new ids get the next ones.
+
+        likely  numbers that most of the ids probably have: to compare is quicker than to look up
+        """
+        if likely is not None:
+            return _corrected(likely, self._ids, ids, self.intern)
         try:
             return _looked_up(self._ix, ids)
         except KeyError:
@@ -67,13 +72,17 @@ class Numbers(dict[Any, int]):
 
     def __init__(self, table: Mapping[str, int]) -> None:
         super().__init__(table)
+        self._ids: Array = np.full(max(table.values(), default=-1) + 2, None, dtype=object)  # -1 finds None
+        self._ids[list(table.values())] = list(table)
         self[None] = -1  # the commonest of them, found without `__missing__`
 
     def __missing__(self, name: Any) -> int:
         return -1
 
-    def of(self, ids: Any) -> Array:
-        """The number (i8) of each id, -1 for unknown ones and None."""
+    def of(self, ids: Any, likely: Array | None = None) -> Array:
+        """The number (i8) of each id, -1 for unknown ones and None; `likely` as in `Names.intern`."""
+        if likely is not None:
+            return _corrected(likely, self._ids, ids, self.of)
         return _looked_up(self, ids)
 
 
@@ -82,6 +91,14 @@ def _looked_up(table: Mapping[Any, int], ids: Any) -> Array:
         return np.array([table[name] for name in ids], dtype=np.int64)
     # by far the quickest way through a dictionary
     return np.fromiter(itemgetter(*ids)(table), dtype=np.int64, count=len(ids))
+
+
+def _corrected(likely: Array, names: Array, ids: Array, look_up: Callable[[Array], Array]) -> Array:
+    numbers = likely.astype(np.int64)
+    wrong = np.flatnonzero(names[numbers] != ids)
+    if len(wrong):
+        numbers[wrong] = look_up(ids[wrong])
+    return numbers
 
 
 def grown(array: Array, size: int, fill: Any) -> Array:

@@ -29,13 +29,22 @@ class Runs:
     def __len__(self) -> int:
         return len(self.names)
 
-    def observe(self, ids: Any, vehicle: Array, pattern: Array, trip_ids: Array, trips: Numbers) -> Array:
+    def observe(
+        self,
+        ids: Any,
+        vehicle: Array,
+        pattern: Array,
+        trip_ids: Array,
+        trips: Numbers,
+        likely: Array | None = None,
+    ) -> Array:
         """The row (i8) of each run id, -1 for None; a new one is noted with what stands beside it.
 
         vehicle, pattern  numbers;  trip_ids  of the feed, numbered by `trips` where the run's is not known yet
+        likely  the run that each row is probably of (`Names.intern`)
         """
         before = len(self.names)
-        ix = self.names.intern(ids)
+        ix = self.names.intern(ids, likely)
         if len(self.names) > before:
             self._note(before)
         at = np.flatnonzero(ix >= 0)[::-1]  # the first row of the record wins: assign in reverse

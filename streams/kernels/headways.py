@@ -203,6 +203,21 @@ def pass_gates(
 
 
 @kernel
+def passed_at(ring, run, ring_time, ring_run, ring_gone, ring_count):
+    """When each run passed a ring, as far as the ring remembers: (n,) f8, infinite where it did not.
+
+    ring, run  (n,) i8;  ring_*  as in `pass_gates`; a withdrawn passing is none
+    """
+    out = np.full(len(ring), np.inf)
+    for i in range(len(ring)):
+        r = ring[i]
+        for j in range(ring_count[r]):
+            if ring_run[r, j] == run[i] and not ring_gone[r, j]:
+                out[i] = min(out[i], ring_time[r, j])
+    return out
+
+
+@kernel
 def _behind(time, run, run_day, day_gap_s, leader, j, out_leader, out_headway):
     """Headway of `j` behind `leader`, unless a night lies between them."""
     gap = np.rint((time[j] - time[leader]) * 100.0) / 100.0

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,3 +44,12 @@ def test_a_table_finds_minus_one_for_what_is_not_in_it():
     table = Numbers({"a": 0, "b": 1})
     assert table.of(["b", "c", None, "a"]).tolist() == [1, -1, -1, 0]
     assert "c" not in table, "asking adds nothing"
+
+
+@pytest.mark.parametrize("likely", [[0, 1, -1, 0], [-1, -1, -1, -1], [1, 0, 0, 1]])
+def test_what_an_id_probably_is_does_not_change_what_it_is(likely):
+    ids = np.array(["a", "b", None, "new"], dtype=object)
+    names = Names(["a", "b"])
+    assert names.intern(ids, np.array(likely)).tolist() == [0, 1, -1, 2]
+    assert names.find("new") == 2
+    assert Numbers({"a": 0, "b": 1}).of(ids, np.array(likely)).tolist() == [0, 1, -1, -1]

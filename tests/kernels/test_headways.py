@@ -226,6 +226,16 @@ def test_rings_agree_with_counting_gates(patterns):
     assert all(v == key[1] for key, v in zip(expected, visit.tolist(), strict=True) if key is not None)
 
 
+def test_when_a_run_passed_is_infinite_where_it_did_not():
+    rings = Rings(2)
+    rings.feed([(0, "a", 100.0, 0, False), (0, "b", 160.0, 0, False), (1, "b", 220.0, 0, False)])
+    rings.feed([(0, "a", math.nan, 1, True)])
+    time, run, _, _, gone, count = rings.arrays
+    a, b = rings.runs.index("a"), rings.runs.index("b")
+    ring, who = np.array([0, 0, 1, 1]), np.array([a, b, b, a])
+    assert kernels.passed_at(ring, who, time, run, gone, count).tolist() == [math.inf, 160.0, 220.0, math.inf]
+
+
 def planned(time_s, gates, pattern=0):
     """The kernel on one ring that these patterns' gates report to."""
     n = len(gates)
