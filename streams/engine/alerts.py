@@ -56,8 +56,8 @@ class View(NamedTuple):
     def watched(self, kind: str) -> Array:
         """Whether a vehicle (row of the fleet) is the subject of an episode of this kind (bool)."""
         out = np.zeros(len(self.city.fleet) + 1, dtype=np.bool_)
-        find = self.city.fleet.names.find
-        out[[find(name) for e in self.episodes[kind].values() for name in e.subject]] = True
+        names = [name for e in self.episodes[kind].values() for name in e.subject]
+        out[list(map(self.city.fleet.names.find, names))] = True
         return out[:-1]
 
 

@@ -419,12 +419,16 @@ class Arrivals:
         keep_from[a.vehicle[same]] = a.next_pos[same]
         keep_to[a.vehicle[same]] = (a.next_pos + held)[same]
         gone_vehicle, gone_pos = self._withdraw(state, keep_from, keep_to)
-        gone_run, gone_pattern = mine["said_run"][gone_vehicle], mine["said_pattern"][gone_vehicle]
-        order = np.lexsort((gone_pos, city.runs.key[gone_run]))
-        nothing = np.full(len(order), np.nan)
-        gone = self._columns(
-            city, at, gone_vehicle[order], gone_run[order], gone_pattern[order], gone_pos[order], *[nothing] * 4
-        )
+        withdrawn: list[Columns] = []
+        if len(gone_vehicle):
+            gone_run, gone_pattern = mine["said_run"][gone_vehicle], mine["said_pattern"][gone_vehicle]
+            order = np.lexsort((gone_pos, city.runs.key[gone_run]))
+            nothing = np.full(len(order), np.nan)
+            withdrawn.append(
+                self._columns(
+                    city, at, gone_vehicle[order], gone_run[order], gone_pattern[order], gone_pos[order], *[nothing] * 4
+                )
+            )
         mine["said_run"][:n] = -1
         mine["said_run"][a.vehicle], mine["said_pattern"][a.vehicle] = a.run, a.pattern
         say = self._choose(state, at, a)
@@ -440,7 +444,7 @@ class Arrivals:
         new = self._columns(
             city, at, a.vehicle[of], a.run[of], a.pattern[of], rows + first_pos[of], p10, a.p50[rows], p90, a.told[rows]
         )
-        return messages.concat(messages.ARRIVAL, [gone, new]) if len(gone_vehicle) else new
+        return messages.concat(messages.ARRIVAL, [*withdrawn, new]) if withdrawn else new
 
     def _withdraw(self, state: ArrivalsState, keep_from: Array, keep_to: Array) -> tuple[Array, Array]:
         vehicle, pos = np.empty(4096, np.int64), np.empty(4096, np.int64)

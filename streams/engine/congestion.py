@@ -308,9 +308,9 @@ class Congestion:
     def _rows(self, state: CongestionState, window: float, rows: Rows, chosen: Array, final: bool) -> Columns:
         """What the chosen traversals, in order of time, add up to in their window."""
         chosen = chosen[cells.by_cell(rows["cell"][chosen], len(self.lane))]
-        _, vehicle = np.unique(rows["vehicle"][chosen], return_inverse=True)
+        vehicle = rows["vehicle"][chosen]
         cell, metres, seconds, samples, vehicles = cells.window_sums(
-            rows["cell"][chosen], vehicle.astype(np.int64), rows["metres"][chosen], rows["seconds"][chosen],
+            rows["cell"][chosen], vehicle, rows["metres"][chosen], rows["seconds"][chosen],
             int(vehicle.max(initial=0)) + 1,
         )  # fmt: skip
         return self._columns(state, window, cell, metres / seconds, vehicles, samples, final)
@@ -350,10 +350,12 @@ class Congestion:
 
     def _rank(self, city: CityState, vehicle: Array) -> Array:
         """Vehicles in the order of their ids: numbers depend on who came first."""
-        seen, inverse = np.unique(vehicle, return_inverse=True)
-        rank = np.empty(len(seen), dtype=np.int64)
-        rank[np.argsort(city.fleet.names.of(seen).astype(str))] = np.arange(len(seen))
-        return rank[inverse]
+        rank = np.zeros(len(city.fleet), dtype=np.int64)
+        rank[vehicle] = 1
+        seen = np.flatnonzero(rank)
+        rank[seen[np.argsort(city.fleet.names.of(seen).astype(str))]] = np.arange(len(seen))
+        found: Array = rank[vehicle]
+        return found
 
 
 def jam_seconds(links: LinkCells, state: CongestionState) -> Array:
