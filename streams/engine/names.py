@@ -87,10 +87,11 @@ class Numbers(dict[Any, int]):
 
 
 def _looked_up(table: Mapping[Any, int], ids: Any) -> Array:
-    if len(ids) < 2:  # `itemgetter` of a single key gives no tuple
-        return np.array([table[name] for name in ids], dtype=np.int64)
+    names = ids.tolist() if isinstance(ids, np.ndarray) else ids
+    if len(names) < 2:  # `itemgetter` of a single key gives no tuple
+        return np.array([table[name] for name in names], dtype=np.int64)
     # by far the quickest way through a dictionary
-    return np.fromiter(itemgetter(*ids)(table), dtype=np.int64, count=len(ids))
+    return np.fromiter(itemgetter(*names)(table), dtype=np.int64, count=len(names))
 
 
 def _corrected(likely: Array, names: Array, ids: Array, look_up: Callable[[Array], Array]) -> Array:

@@ -47,16 +47,17 @@ class Runs:
         ix = self.names.intern(ids, likely)
         if len(self.names) > before:
             self._note(before)
-        at = np.flatnonzero(ix >= 0)[::-1]  # the first row of the record wins: assign in reverse
-        rows = ix[at]
+        if not len(self.names):
+            return ix
+        named = ix >= 0
         for column, values in ((self.vehicle, vehicle), (self.pattern, pattern)):
-            unknown = column[rows] < 0
-            if unknown.any():
-                column[rows[unknown]] = values[at[unknown]]
-        unknown = self.trip[rows] < 0
-        if unknown.any():
-            found = trips.of(trip_ids[at[unknown]])
-            self.trip[rows[unknown][found >= 0]] = found[found >= 0]
+            unknown = np.flatnonzero((column[ix] < 0) & named)[::-1]  # the first row wins: assign in reverse
+            if len(unknown):
+                column[ix[unknown]] = values[unknown]
+        unknown = np.flatnonzero((self.trip[ix] < 0) & named)[::-1]
+        if len(unknown):
+            found = trips.of(trip_ids[unknown])
+            self.trip[ix[unknown][found >= 0]] = found[found >= 0]
         return ix
 
     def keep(self, used: Array) -> tuple["Runs", Array]:
