@@ -44,6 +44,7 @@ from streams.kernels.matching import (
     STANDING,
     VISIT_ARRIVAL,
     VISIT_DEPARTURE,
+    VISIT_DETERMINED,
     VISIT_GATE,
 )
 from streams.kernels.tables import (
@@ -123,7 +124,7 @@ def _pass_gate(ff, fi, tables, facts, to, time, standing, t):
         if standing:
             departure = np.nan
         fi[VISIT_GATE] = gate
-        ff[VISIT_ARRIVAL], ff[VISIT_DEPARTURE] = time, departure
+        ff[VISIT_ARRIVAL], ff[VISIT_DEPARTURE], ff[VISIT_DETERMINED] = time, departure, t
     ff[PASSED] = time
     fi[NEXT_GATE] = gate + 1
     _note_passing(ff, fi, facts, to, gate, time, departure, SCHEDULED, 0, t)
@@ -133,7 +134,7 @@ def _pass_gate(ff, fi, tables, facts, to, time, standing, t):
 def _depart(ff, fi, facts, to, time, t):
     """The vehicle leaves the stop that it stands at."""
     time = max(time, ff[VISIT_ARRIVAL])
-    ff[VISIT_DEPARTURE] = time
+    ff[VISIT_DEPARTURE], ff[VISIT_DETERMINED] = time, t
     ff[PASSED] = max(ff[PASSED], time)
     ff[CELL_DWELL] += max(0.0, time - max(ff[VISIT_ARRIVAL], ff[CELL_T]))
     _note_passing(ff, fi, facts, to, fi[VISIT_GATE], ff[VISIT_ARRIVAL], time, SCHEDULED, 1, t)
@@ -217,8 +218,8 @@ def _unseen(ff, fi, tables, facts, to, to_m, relation, t):
 
 
 @inner
-def end_run(ff, fi, tables, facts, to, arrived, t):
-    """The run is over; if it `arrived` at its terminal, the last gates are passed."""
+def end_run(ff, fi, tables, facts, to, t):
+    """The run is over; near its terminal the last gates count as passed."""
     p = fi[RUN_PATTERN]
     if p < 0:
         return
@@ -226,7 +227,7 @@ def end_run(ff, fi, tables, facts, to, arrived, t):
         tables.i[tables.at[PGATE_START] + p],
         tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
     )
-    if arrived and tables.f[tables.at[PGATE_DIST_M] + gates + count - 1] - ff[RUN_D] <= START_M:
+    if tables.f[tables.at[PGATE_DIST_M] + gates + count - 1] - ff[RUN_D] <= START_M:
         if _visiting(ff, fi) and fi[NEXT_GATE] < count:
             _depart(ff, fi, facts, to, ff[RUN_T], t)
         time = ff[STAND_T] if ff[STAND_T] <= ff[RUN_T] else ff[RUN_T]
@@ -316,7 +317,7 @@ def _move(ff, fi, tables, prm, facts, to, dist_m, t):
                 and fi[VISIT_GATE] == fi[NEXT_GATE] - 1
                 and to_m - tables.f[tables.at[PGATE_DIST_M] + gates + fi[VISIT_GATE]] <= BEYOND_STOP_M
             ):
-                ff[VISIT_DEPARTURE] = np.nan
+                ff[VISIT_DEPARTURE], ff[VISIT_DETERMINED] = np.nan, t
                 _note_passing(ff, fi, facts, to, fi[VISIT_GATE], ff[VISIT_ARRIVAL], np.nan, SCHEDULED, 1, t)
     else:
         begin = from_t
@@ -346,9 +347,11 @@ def follow(state, s, t, said, reported_trip, tables, prm, times, facts, to):
                     _depart(ff, fi, facts, to, ff[RUN_T], t)
                 fi[RUN_OFF] = 1
             else:
-                end_run(ff, fi, tables, facts, to, False, t)
+                end_run(ff, fi, tables, facts, to, t)
             return
         dist = said[P_DIST]
+        if dist != dist:  # on this pattern, but not yet known where
+            return
         if (
             fi[RUN_PATTERN] == p
             and dist >= ff[RUN_D] - RESTART_M
@@ -356,9 +359,7 @@ def follow(state, s, t, said, reported_trip, tables, prm, times, facts, to):
         ):
             _move(ff, fi, tables, prm, facts, to, dist, t)
         else:
-            end_run(ff, fi, tables, facts, to, True, t)
+            end_run(ff, fi, tables, facts, to, t)
             _start_run(ff, fi, tables, times, facts, to, p, dist, said[P_SPEED], reported_trip, t)
-    elif phase == LAYOVER:
-        end_run(ff, fi, tables, facts, to, True, t)
-    elif phase in (DEADHEAD, AT_BASE) or (fi[RUN_PATTERN] >= 0 and t - ff[RUN_T] > prm.forget_s):
-        end_run(ff, fi, tables, facts, to, False, t)
+    elif phase == LAYOVER or phase in (DEADHEAD, AT_BASE) or (fi[RUN_PATTERN] >= 0 and t - ff[RUN_T] > prm.forget_s):
+        end_run(ff, fi, tables, facts, to, t)

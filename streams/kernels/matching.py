@@ -73,12 +73,13 @@ USED, IMPOSSIBLE_SPEED, FROZEN = 0, 1, 2
     STAND_T,  # since when it stands, NaN while it moves
     VISIT_ARRIVAL,  # at the last stop gate passed
     VISIT_DEPARTURE,  # NaN while it stands there
+    VISIT_DETERMINED,  # timestamp of the ping that last changed them
     CELL_D,  # where and when the run entered the directed cell
     CELL_T,
     CELL_DWELL,  # seconds stood at stops in it
     PASSED,  # latest time told of a gate of this run: no later gate may be earlier
-) = range(29)
-NF = 29
+) = range(30)
+NF = 30
 
 # columns of State.fi
 (
@@ -138,6 +139,7 @@ def work() -> Work:
 LAYOVER_M = 60.0  # a vehicle waits within this of a terminal
 TERMINAL_M = 60.0  # the run is at its end this far before the last stop
 REJOIN_M = 3000.0  # a detour comes back within this
+ONE_PLACE_M = 150.0  # hypotheses of a pattern this near to each other are one place on it
 EXPECTED_OFFSET = -0.5  # what a good fix costs on a shape in the mean
 
 
@@ -222,6 +224,7 @@ def _inject(
     east,
     north,
     obs_speed,
+    born_speed,
     share_service,
     share_layover,
     wide,
@@ -233,9 +236,10 @@ def _inject(
 ):
     """Add what passes near (x, y), `share_*` of the whole weight spread by what the timetable and the report expect.
 
-    heading  whether (east, north), the vehicle's direction as a unit vector, is known
-    wide     widen the search until something is found
-    recall   whether the last run's route is a hint
+    heading     whether (east, north), the vehicle's direction as a unit vector, is known
+    born_speed  of new hypotheses, NaN: unknown
+    wide        widen the search until something is found
+    recall      whether the last run's route is a hint
 
     Returns the new number of hypotheses at work.
     """
@@ -263,7 +267,7 @@ def _inject(
             log = prior + offset_log(work.near[k, 2], prm.sigma_m)
             if heading:
                 log += heading_log(work.near[k, 3], work.near[k, 4], east, north, prm.heading_kappa)
-            n = _push(work, n, p, IN_SERVICE, work.near[k, 1], obs_speed, log, work.near[k, 2], work.near[k, 5])
+            n = _push(work, n, p, IN_SERVICE, work.near[k, 1], born_speed, log, work.near[k, 2], work.near[k, 5])
     if route >= 0 and not reported_found:
         # A shape drawn from stop to stop may be far from the street: look along the reported route itself.
         for j in range(
@@ -281,7 +285,7 @@ def _inject(
             log = prior + offset_log(offset, prm.sigma_m)
             if heading:
                 log += heading_log(e, m, east, north, prm.heading_kappa)
-            n = _push(work, n, p, IN_SERVICE, dist, obs_speed, log, offset, segment)
+            n = _push(work, n, p, IN_SERVICE, dist, born_speed, log, offset, segment)
     if total > 0.0:
         norm = np.log(total)
         at_service, at_layover = np.log(share_service) - norm, np.log(share_layover) - norm
@@ -379,7 +383,24 @@ def _begin(ff, fi, h, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
         + (prm.off_heading if heading else 0.0), np.nan, 0,
     )  # fmt: skip
     n = _inject(
-        n, fi, t, x, y, heading, east, north, speed, 0.8, 0.1, True, fi[LAST_ROUTE] >= 0, tables, prm, times, work
+        n,
+        fi,
+        t,
+        x,
+        y,
+        heading,
+        east,
+        north,
+        speed,
+        speed_mps,
+        0.8,
+        0.1,
+        True,
+        fi[LAST_ROUTE] >= 0,
+        tables,
+        prm,
+        times,
+        work,
     )
     _settle(n, ff, fi, h, prm, work)
     ff[T], ff[X], ff[Y] = t, x, y
@@ -452,15 +473,17 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
     reported = speed_mps == speed_mps
     obs_speed = speed_mps if reported else (away / since if since >= 4.0 else ff[SPEED])
     standing = speed_mps < prm.stand_mps if reported else (since >= 10.0 and away < 15.0)
+    # GPS error drifts: the longer it took, the farther a vehicle must have come for that to say which way it drives.
+    sure_m = prm.sigma_m * (3.0 - 2.0 * np.exp(-since / 30.0))
     heading = False
     east, north = 0.0, 0.0
     if bearing_deg == bearing_deg and obs_speed > 1.0 and not standing:
         heading = True
         east, north = np.sin(np.radians(bearing_deg)), np.cos(np.radians(bearing_deg))
-    elif away >= 15.0 and not standing:
+    elif away >= sure_m and not standing:
         heading = True
         east, north = (x - ff[ANCHOR_X]) / away, (y - ff[ANCHOR_Y]) / away
-    if away >= 15.0:
+    if away >= sure_m:
         ff[ANCHOR_T], ff[ANCHOR_X], ff[ANCHOR_Y] = t, x, y
     weigh_offset = min(1.0, dt / prm.offset_tempering_s)
     weigh_heading = 0.0
@@ -501,11 +524,13 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             low, high = max(0.0, d - prm.back_m), min(length, d + prm.max_speed_mps * dt + prm.back_m)
             at, offset, e, m, segment = snap_window(points, first, last, low, high, x, y, near)
             drive = 0.0 if standing else (0.5 * (v + speed_mps) if reported else v)
-            ahead = min(high, d + drive * dt)
-            new = at if abs(at - ahead) > 150.0 else ahead + gain * (at - ahead)
+            ahead = d + drive * dt
+            ahead = high if ahead > high else ahead
+            # A new hypothesis of unknown speed (NaN) takes its second place as it is.
+            new = ahead + gain * (at - ahead) if abs(at - ahead) <= 150.0 else at
             new = min(length, max(low, new))
             v_now = max(0.0, (new - d) / dt)
-            v = speed_mps if reported else v + ease * (v_now - v)
+            v = speed_mps if reported else (v + ease * (v_now - v) if v == v else v_now)
             cost = weigh_offset * (1.0 + min(3.0, max(0.0, (offset - 45.0) / 30.0))) * offset_log(offset, prm.sigma_m)
             if heading:
                 cost += weigh_heading * heading_log(e, m, east, north, prm.heading_kappa)
@@ -589,7 +614,24 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         ff[INJECT_T] = t
         share = min(0.5, waited / prm.jump_s) * (1.0 - min(1.0, dead)) + min(0.9, waited / prm.pick_up_s) * dead
         n = _inject(
-            n, fi, t, x, y, heading, east, north, obs_speed, share, share, False, False, tables, prm, times, work
+            n,
+            fi,
+            t,
+            x,
+            y,
+            heading,
+            east,
+            north,
+            obs_speed,
+            obs_speed,
+            share,
+            share,
+            False,
+            False,
+            tables,
+            prm,
+            times,
+            work,
         )
     _settle(n, ff, fi, h, prm, work)
     ff[T], ff[X], ff[Y] = t, x, y
@@ -715,20 +757,36 @@ def decide(state, s, tables, prm, said, work):
     if phase == LAYOVER:
         return
     on, off = 0.0, 0.0
-    at = -1
+    at, held_at = -1, -1
     for k in range(fi[N]):
         if h[k, H_PATTERN] != p_best:
             continue
-        mass = work.kept[k, 0]
         if h[k, H_PHASE] == IN_SERVICE:
-            on += mass
+            on += work.kept[k, 0]
             if at < 0:
                 at = k
+            if held_at < 0 and p_best == run and abs(h[k, DIST] - state.ff[s, RUN_D]) <= ONE_PLACE_M:
+                held_at = k
         elif h[k, H_PHASE] == OFF_ROUTE:
-            off += mass
+            off += work.kept[k, 0]
     if off > on or at < 0:
         said[P_OFF] = 1
         return
-    said[P_DIST] = h[at, DIST]
-    said[P_OFFSET] = work.kept[at, 1]
-    said[P_SPEED] = h[at, SPEED_ALONG]
+    # A street may be driven twice by one pattern: a run goes on where it was as long as that is likely enough, and none
+    # begins before it is known where.
+    for choice in (held_at, at):
+        if choice < 0:
+            continue
+        here = 0.0
+        for k in range(fi[N]):
+            if (
+                h[k, H_PATTERN] == p_best
+                and h[k, H_PHASE] == IN_SERVICE
+                and abs(h[k, DIST] - h[choice, DIST]) <= ONE_PLACE_M
+            ):
+                here += work.kept[k, 0]
+        if here >= (0.4 if choice == held_at else prm.match_threshold) * on:
+            said[P_DIST] = h[choice, DIST]
+            said[P_OFFSET] = work.kept[choice, 1]
+            said[P_SPEED] = h[choice, SPEED_ALONG]
+            return

@@ -61,9 +61,9 @@ from streams.kernels.matching import (
     USED,
     VISIT_ARRIVAL,
     VISIT_DEPARTURE,
+    VISIT_DETERMINED,
     VISIT_GATE,
     State,
-    T,
     decide,
     match,
 )
@@ -458,16 +458,23 @@ def _tell_passings(facts, before, v, record, revision):
             and fi[RUN_N] == old[F_NUMBER]
             and fi[VISIT_GATE] == old[F_GATE]
         ):
-            row[F_ARRIVAL], row[F_DEPARTURE], row[F_DETERMINED] = ff[VISIT_ARRIVAL], ff[VISIT_DEPARTURE], ff[T]
+            row[F_ARRIVAL], row[F_DEPARTURE] = ff[VISIT_ARRIVAL], ff[VISIT_DEPARTURE]
+            row[F_DETERMINED] = ff[VISIT_DETERMINED]
         else:
             row[F_WITHDRAWN] = 1
+
+
+@inner
+def _entered_s(t):
+    """The second that a traversal is known by, as those see it who know its time on the wire (0.01 s)."""
+    return np.rint(np.rint(t * 100.0) / 100.0)
 
 
 @inner
 def _find_traversal(facts, which, identity):
     for m in range(facts.counts[which, 1]):
         row = facts.cells[which, m]
-        if row[C_CELL] == identity[C_CELL] and np.floor(row[C_ENTERED] + 0.5) == np.floor(identity[C_ENTERED] + 0.5):
+        if row[C_CELL] == identity[C_CELL] and _entered_s(row[C_ENTERED]) == _entered_s(identity[C_ENTERED]):
             return m
     return -1
 
