@@ -33,7 +33,7 @@ TrackOutput = tuple[dict[str, Columns], Columns]  # positions, passings, travers
 
 FACTS = {"positions": POSITION, "passings": PASSING, "traversals": TRAVERSAL, "closed": CLOSED}
 H3_RESOLUTION = 10
-CANDIDATE_PROBABILITY = 0.01  # less likely ones are not told
+CANDIDATE_PROBABILITY = 0.03  # less likely ones are not told
 
 _TRIP_TYPE = np.array(["In service", "Layover", "Deadhead", "In service", "Other not in service", None], dtype=object)
 _STATUS = np.array(["IN_TRANSIT_TO", "INCOMING_AT", "STOPPED_AT", None], dtype=object)

@@ -46,6 +46,7 @@ from streams.kernels.matching import (
     VISIT_DEPARTURE,
     VISIT_DETERMINED,
     VISIT_GATE,
+    WAITED,
 )
 from streams.kernels.tables import (
     PATTERN_ROUTE_IX,
@@ -91,6 +92,7 @@ def facts(capacity: int) -> Facts:
 BEFORE_STOP_M = 35.0  # a vehicle that stands this far before a stop's place serves it: queues, long platforms
 BEYOND_STOP_M = 25.0  # and this far beyond
 START_M = 100.0  # a run that is seen first within this of its start began there
+START_AFTER_LAYOVER_M = 500.0  # the same, if the vehicle was seen waiting: recognising the start takes some pings
 RESTART_M = 150.0  # a step back farther than this is another run
 FULL_CELL_M = 10.0  # shorter pieces of a cell say nothing of its pace
 PULL_AWAY_MPS = 4.0  # at least, when a vehicle moves off
@@ -266,7 +268,9 @@ def _start_run(ff, fi, tables, times, facts, to, p, dist_m, speed_mps, reported_
         tables.i[tables.at[PGATE_START] + p],
         tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
     )
-    if dist_m <= tables.f[tables.at[PGATE_DIST_M] + gates] + START_M:
+    reach = START_AFTER_LAYOVER_M if fi[WAITED] == 1 else START_M
+    fi[WAITED] = 0
+    if dist_m <= tables.f[tables.at[PGATE_DIST_M] + gates] + reach:
         begin = t - max(0.0, dist_m - tables.f[tables.at[PGATE_DIST_M] + gates]) / ff[RUN_V]
         _cross(ff, fi, tables, facts, to, min(dist_m, tables.f[tables.at[PGATE_DIST_M] + gates]), begin, dist_m, t, t)
     else:
@@ -361,5 +365,9 @@ def follow(state, s, t, said, reported_trip, tables, prm, times, facts, to):
         else:
             end_run(ff, fi, tables, facts, to, t)
             _start_run(ff, fi, tables, times, facts, to, p, dist, said[P_SPEED], reported_trip, t)
-    elif phase == LAYOVER or phase in (DEADHEAD, AT_BASE) or (fi[RUN_PATTERN] >= 0 and t - ff[RUN_T] > prm.forget_s):
+    elif phase == LAYOVER:
         end_run(ff, fi, tables, facts, to, t)
+        fi[WAITED] = 1
+    elif phase in (DEADHEAD, AT_BASE) or (fi[RUN_PATTERN] >= 0 and t - ff[RUN_T] > prm.forget_s):
+        end_run(ff, fi, tables, facts, to, t)
+        fi[WAITED] = 0

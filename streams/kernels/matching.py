@@ -99,8 +99,9 @@ NF = 30
     SPAN,  # the directed cell it is in
     LAST_TRIP,  # scheduled trip of the last run, -1
     LAST_DAY,  # latest service day of any run: RUN_N counts from 1 on it
-) = range(16)
-NI = 16
+    WAITED,  # 1: in layover since the last run
+) = range(17)
+NI = 17
 
 # columns of State.h and of Work.h (pattern and phase are whole numbers)
 H_PATTERN, H_PHASE, DIST, LOG, SPEED_ALONG, SEGMENT = range(6)

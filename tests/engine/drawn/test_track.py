@@ -1,0 +1,216 @@
+"""The tracker's cases, drawn, from simple to hard: read from the top, this is a tutorial."""
+
+from streams import messages
+from tests.drawing import draw
+from tests.engine.pinging import last_words, ride, rows, run, seven, stand, stops_of, town
+
+
+def parked(drawing, stop, pings, seconds=60.0):
+    """The pings, and then the bus stands at a stop."""
+    return [*pings, *stand(drawing.at(stop), pings[-1]["timestamp"] + 5.0, seconds, route_id=pings[-1].get("route_id"))]
+
+
+def positions(said):
+    return list(last_words(said)["positions"].values())
+
+
+def said_of(said, name):
+    return [p[name] for p in positions(said)]
+
+
+def test_a01_straight_street():
+    network, drawing = draw("A-----B-----C-----D", routes={"R": "ABCD"}, metres_per_char=70)
+    t0 = seven(network)
+    said = run(network, parked(drawing, "D", ride(drawing, "R", t0, route_id="R", speed_mps=7.0), 30.0))
+    length = float(network.pattern_length_m[0])
+    truth = [min(length, 7.0 * (p["timestamp"] - t0)) for p in positions(said)]
+    for p, d in list(zip(positions(said), truth, strict=True))[2:]:
+        if p["dist_m"] is not None:
+            assert abs(p["dist_m"] - d) < 15.0
+    decided = positions(said)[3:-6]
+    assert {p["trip_type"] for p in decided} == {"In service"}
+    assert {p["trip_id_performed"] for p in decided} == {"2026-03-10:bus:1"}
+    assert {p["start_time"] for p in decided} == {"07:00:00"}
+    visits = stops_of(network, said)
+    assert [stop for _, stop, _, _ in visits] == ["A", "B", "C", "D"]
+    for _, stop, arrival, _ in visits[1:3]:
+        place = network.pstop_dist_m[["A", "B", "C"].index(stop)]
+        assert abs(arrival - t0 - place / 7.0) < 3.0
+    assert {p["stop_id"] for p in decided} == {"B", "C", "D"}
+
+
+def test_a02_a_stop_on_the_way():
+    network, drawing = draw("A-----B-----C", routes={"R": "ABC"}, metres_per_char=100)
+    t0 = seven(network)
+    place = float(network.pstop_dist_m[1])
+    said = run(network, ride(drawing, "R", t0, route_id="R", speed_mps=10.0, stops=[(place, 40.0)]))
+    arrival, departure = next((a, d) for _, stop, a, d in stops_of(network, said) if stop == "B")
+    assert abs(arrival - t0 - place / 10.0) < 6.0
+    assert abs(departure - arrival - 40.0) < 8.0
+    assert "STOPPED_AT" in said_of(said, "current_status")
+
+
+def test_a03_out_and_back_on_one_shape():
+    network, drawing = draw("A-----B-----C-----D", routes={"R": "ABCDCBA"}, metres_per_char=70)
+    length = float(network.pattern_length_m[0])
+    said = run(network, parked(drawing, "A", ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0), 20.0))
+    along = [p["dist_m"] for p in positions(said) if p["dist_m"] is not None]
+    assert along == sorted(along)
+    assert along[-1] > length - 60.0
+    assert len({p["trip_id_performed"] for p in positions(said)[3:-8]}) == 1
+    assert [stop for _, stop, _, _ in stops_of(network, said)] == list("ABCDCBA")
+
+
+def test_a04_loop():
+    network, drawing = draw(
+        """
+        A---B
+        |   |
+        D---C
+        """,
+        routes={"R": "ABCDA"},
+        metres_per_char=120,
+    )
+    t0 = seven(network)
+    first = ride(drawing, "R", t0, route_id="R", speed_mps=8.0)
+    second = ride(drawing, "R", first[-1]["timestamp"] + 90.0, route_id="R", speed_mps=8.0)
+    wait = stand(drawing.at("A"), first[-1]["timestamp"] + 5.0, 80.0, route_id="R")
+    visits = stops_of(network, run(network, parked(drawing, "A", [*first, *wait, *second])))
+    runs = {trip for trip, *_ in visits}
+    assert runs == {"2026-03-10:bus:1", "2026-03-10:bus:2"}
+    for trip in runs:
+        assert [s for t, s, _, _ in visits if t == trip] == list("ABCDA")
+
+
+def test_b01_parallel_streets():
+    network, drawing = draw(
+        """
+        A-----B-----C
+
+
+        D-----E-----F
+        """,
+        routes={"R": "ABC", "S": "DEF"},
+        metres_per_char=60,
+    )
+    for key in ("R", "S"):
+        said = run(network, ride(drawing, key, seven(network), from_m=60.0, speed_mps=8.0))
+        assert {p["route_id"] for p in positions(said)[2:-2]} == {key}
+
+
+def test_b02_a_shared_street_until_it_parts():
+    network, drawing = town()
+    said = run(network, ride(drawing, "S", seven(network), from_m=100.0, speed_mps=8.0))
+    places = positions(said)
+    assert places[-1]["route_id"] == "S"
+    open_ones = [p for p in places if p["route_candidates"]]
+    assert open_ones
+    for p in open_ones:
+        assert p["trip_id_performed"] is None
+        assert p["dist_m"] is None
+        assert len({c["route_id"] for c in p["route_candidates"]}) > 1 or p["route_id"] is not None
+
+
+def test_b03_the_direction_is_that_of_driving_whatever_is_reported():
+    network, drawing = town()
+    said = run(network, ride(drawing, "R-back", seven(network), from_m=50.0, route_id="R", direction_id=0))
+    last = [p for p in positions(said) if p["trip_id_performed"]][-1]
+    assert (last["route_id"], last["direction_id"]) == ("R", 1)
+
+
+def test_c01_layover_at_the_terminal():
+    network, drawing = draw("A-----B-----C", routes={"R": "ABC", "R-back": "CBA"}, metres_per_char=100)
+    t0 = seven(network)
+    out = ride(drawing, "R", t0, route_id="R", speed_mps=8.0)
+    wait = stand(drawing.at("C"), out[-1]["timestamp"] + 5.0, 400.0, route_id="R", speed_mps=0.0)
+    home = parked(drawing, "A", ride(drawing, "R-back", wait[-1]["timestamp"] + 5.0, route_id="R", speed_mps=8.0))
+    said = run(network, [*out, *wait, *home])
+    types = said_of(said, "trip_type")
+    layover = [i for i, kind in enumerate(types) if kind == "Layover"]
+    assert len(layover) > 0.7 * len(wait)
+    assert types[len(out) + len(wait) + 6] == "In service"
+    assert all(positions(said)[i]["trip_id_performed"] is None for i in layover)
+    visits = stops_of(network, said)
+    assert [s for t, s, _, _ in visits if t.endswith(":1")] == ["A", "B", "C"]
+    assert [s for t, s, _, _ in visits if t.endswith(":2")] == ["C", "B", "A"]
+
+
+def test_c02_a_jam_on_the_way_is_no_layover():
+    network, drawing = draw("A-----B-----C", routes={"R": "ABC", "R-back": "CBA"}, metres_per_char=100)
+    out = ride(drawing, "R", seven(network), route_id="R", to_m=850.0, speed_mps=8.0)
+    jam = stand(drawing.along("R", 850.0), out[-1]["timestamp"] + 5.0, 1200.0, route_id="R")
+    said = run(network, [*out, *jam])
+    assert set(said_of(said, "trip_type")[4:]) == {"In service"}
+    assert len({p["trip_id_performed"] for p in positions(said)[4:]}) == 1
+
+
+def test_d01_a_detour_and_back_again():
+    network, drawing = draw("A-----B-----C-----D", routes={"R": "ABCD"}, metres_per_char=150)
+    t0 = seven(network)
+    before = ride(drawing, "R", t0, route_id="R", to_m=700.0, speed_mps=8.0)
+    t, aside = before[-1]["timestamp"], []
+    for k in range(1, 51):
+        lat, lon = drawing.along("R", 700.0 + 20.0 * k)
+        aside.append({**before[-1], "timestamp": t + 5.0 * k, "lat": lat + 0.002 * min(1.0, k / 5, (51 - k) / 5), "lon": lon})
+    after = parked(drawing, "D", ride(drawing, "R", t + 255.0, from_m=1720.0, route_id="R", speed_mps=8.0))
+    said = run(network, [*before, *aside, *after])
+    places = positions(said)
+    away = [p for p in places if p["off_route"]]
+    assert len(away) > 10
+    assert all(p["dist_m"] is None and p["trip_type"] == "In service" for p in away)
+    assert len({p["trip_id_performed"] for p in places[4:] if p["trip_type"] == "In service"}) == 1
+    relation = {
+        network.stop_ids[network.pstop_stop_ix[network.pgate_stop_pos[row["gate_seq"]]]]: row["schedule_relationship"]
+        for row in last_words(said)["passings"].values()
+        if network.pgate_stop_pos[row["gate_seq"]] >= 0
+    }
+    assert relation["B"] in ("Scheduled", "Skipped")
+    assert relation["C"] == "Skipped"
+    assert relation["D"] == "Scheduled"
+
+
+def test_e01_bad_fixes_are_kept_out_and_told_by_name():
+    network, drawing = draw("A-----B-----C", routes={"R": "ABC"}, metres_per_char=100)
+    pings = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)
+    pings[5] = {**pings[5], "lat": pings[5]["lat"] + 0.2}
+    pings[9] = {**pings[9], "lat": 0.0, "lon": 0.0}
+    pings.insert(12, dict(pings[11]))
+    pings.insert(15, {**pings[14], "timestamp": pings[14]["timestamp"] - 45.0})
+    pings.insert(18, {**pings[17], "timestamp": pings[17]["timestamp"] + 400.0, "arrived": pings[17]["timestamp"] + 1})
+    pings[21] = {**pings[21], "lat": float("nan")}
+    said = run(network, pings)
+    assert sorted(r["reason"] for r in rows(said["rejects"])) == [
+        "DUPLICATE", "FROM_THE_FUTURE", "IMPOSSIBLE_SPEED", "MISSING_FIELD", "NULL_ISLAND", "TOO_LATE",
+    ]  # fmt: skip
+    assert messages.rows(said["positions"]) == len(pings) - 6
+    along = [p["dist_m"] for p in positions(said) if p["dist_m"] is not None]
+    assert along == sorted(along)
+
+
+def test_e02_one_id_used_by_two_buses():
+    network, drawing = draw("A" + "-" * 40 + "B" + "-" * 40 + "C", routes={"R": "ABC"}, metres_per_char=200)
+    here = ride(drawing, "R", seven(network), from_m=500.0, to_m=1500.0, route_id="R", every_s=10.0)
+    there = ride(drawing, "R", seven(network) + 5.0, from_m=15_000.0, to_m=15_900.0, route_id="R", every_s=10.0)
+    both = sorted([*here, *there], key=lambda p: p["timestamp"])
+    said = run(network, both)
+    assert {r["reason"] for r in rows(said["rejects"])} == {"IMPOSSIBLE_SPEED"}
+    assert messages.rows(said["rejects"]) == len(there)
+
+
+def test_e03_an_unknown_route_is_an_unassigned_vehicle():
+    network, drawing = draw("A-----B-----C", routes={"R": "ABC"}, metres_per_char=100)
+    said = run(network, ride(drawing, "R", seven(network), route_id="D21.003", trip_id="none", speed_mps=8.0))
+    assert not messages.rows(said["rejects"])
+    assert positions(said)[5]["route_id"] == "R"
+
+
+def test_e04_a_tunnel_leaves_stops_unseen():
+    network, drawing = draw("A-----B-----C-----D", routes={"R": "ABCD"}, metres_per_char=300)
+    pings = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)
+    place = network.pstop_dist_m[1] / 8.0
+    t0 = pings[0]["timestamp"]
+    seen = [p for p in pings if not place - 100 < p["timestamp"] - t0 < place + 150]
+    said = run(network, seen)
+    found = {row["schedule_relationship"] for row in last_words(said)["passings"].values()}
+    assert found == {"Scheduled", "Missing"}
+    assert len({p["trip_id_performed"] for p in positions(said)[4:-2]}) == 1

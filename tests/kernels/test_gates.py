@@ -1,0 +1,148 @@
+"""What a run passes and when: against its course sampled the slow way."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.engine.tables import TimesOf, params_of, tables_of
+from streams.kernels import gates as g
+from streams.kernels import matching as m
+from streams.kernels import tracking
+from streams.settings import Track as TrackSettings
+from tests.drawing import draw
+from tests.kernels import naive_track as naive
+
+pytestmark = pytest.mark.kernel
+
+T0 = 1_773_100_800.0
+
+
+class Course:
+    """A run that is told where it is, without any matching."""
+
+    def __init__(self):
+        self.network, _ = draw("A----B-----C----D", routes={"R": "ABCD"}, metres_per_char=70)
+        self.tables, self.params = tables_of(self.network), params_of(TrackSettings())
+        self.state, self.facts = tracking.state(1), g.facts(2000)
+        self.times = TimesOf(self.network).of(np.array([T0, T0 + 3600]), tracking.fleet(1), np.array([0]))
+        self.gates = self.network.pgate_dist_m.tolist()
+        self.stops = np.flatnonzero(self.network.pgate_stop_pos >= 0).tolist()
+
+    def at(self, t, dist_m, standing=False, phase=m.IN_SERVICE, off=0):
+        said = np.array([phase, 0 if phase == m.IN_SERVICE else -1, 0, 0, off, 0, dist_m, 3.0, 0.99, 8.0], dtype=float)
+        self.state.fi[0, m.STANDING] = int(standing)
+        g.follow(self.state, 0, T0 + t, said, -1, self.tables, self.params, self.times, self.facts, g.TOLD)
+
+    def passings(self):
+        """Last word on each gate: (run, gate) -> (arrival, departure, relation), times after T0."""
+        out = {}
+        for row in self.facts.passings[g.TOLD, : self.facts.counts[g.TOLD, 0]]:
+            key = (int(row[g.F_NUMBER]), int(row[g.F_GATE]))
+            out[key] = (row[g.F_ARRIVAL] - T0, row[g.F_DEPARTURE] - T0, int(row[g.F_RELATION]))
+        return out
+
+    def cells(self):
+        rows = self.facts.cells[g.TOLD, : self.facts.counts[g.TOLD, 1]]
+        return rows[:, [g.C_CELL, g.C_ENTERED, g.C_RUNNING, g.C_DISTANCE]] - np.array([0.0, T0, 0.0, 0.0])
+
+
+@given(st.lists(st.tuples(st.floats(1.0, 30.0), st.floats(1.5, 20.0)), min_size=1, max_size=20))
+def test_gates_are_passed_when_the_course_says(steps):
+    course = Course()
+    t, d = 0.0, 150.0  # seen first beyond the start: nothing before is told
+    track = [(t, d)]
+    course.at(t, d)
+    for dt, speed in steps:
+        t, d = t + dt, min(d + dt * speed, 1050.0)
+        if d >= 1050.0:
+            break
+        track.append((t, d))
+        course.at(t, d)
+    found = course.passings()
+    for gate, expected in enumerate(naive.crossing_times(track, course.gates)):
+        if course.gates[gate] <= 150.0 or expected is None:
+            assert (1, gate) not in found
+        else:
+            arrival, departure, relation = found[1, gate]
+            assert arrival == pytest.approx(expected, abs=1e-6)
+            assert departure == arrival
+            assert relation == g.SCHEDULED
+    for cell, _, running, distance in course.cells():
+        assert cell >= 0
+        assert 1.5 - 1e-5 <= distance / running <= 20.0 + 1e-5
+
+
+def test_dwell_stands_between_arrival_and_departure_and_is_no_running_time():
+    course = Course()
+    stop = course.stops[1]
+    place = course.gates[stop]
+    t = 0.0
+    for d in np.arange(160.0, place - 5.0, 40.0):
+        course.at(t, d)
+        t += 5.0
+    came = t
+    for _ in range(8):  # stands 5 m before the pole
+        course.at(t, place - 5.0, standing=True)
+        t += 5.0
+    left = t - 5.0
+    for d in np.arange(place + 35.0, 1000.0, 40.0):
+        course.at(t, d)
+        t += 5.0
+    arrival, departure, _ = course.passings()[1, stop]
+    assert came - 5.0 <= arrival <= came
+    assert left <= departure <= left + 5.0
+    stood = [row for row in course.cells() if row[1] <= arrival and row[1] + row[2] + 60.0 >= departure]
+    assert all(distance / running > 4.0 for *_, running, distance in stood)
+
+
+def test_a_stop_gate_waits_for_its_departure():
+    course = Course()
+    place = course.gates[course.stops[1]]
+    course.at(0.0, place - 100.0)
+    course.at(10.0, place - 2.0)
+    course.at(20.0, place - 2.0, standing=True)
+    _, departure, _ = course.passings()[1, course.stops[1]]
+    assert np.isnan(departure)
+    course.at(40.0, place + 60.0)
+    arrival, departure, _ = course.passings()[1, course.stops[1]]
+    assert arrival <= 20.0 <= departure <= 40.0
+
+
+def test_stops_left_out_by_a_detour_are_skipped_and_in_a_gap_missing():
+    for off, relation in ((1, g.SKIPPED), (0, g.MISSING)):
+        course = Course()
+        stop = course.stops[1]
+        course.at(0.0, course.gates[stop] - 100.0)
+        if off:
+            course.at(30.0, np.nan, off=1)
+        course.at(250.0, course.gates[stop] + 200.0)
+        arrival, departure, found = course.passings()[1, stop]
+        assert np.isnan(arrival)
+        assert np.isnan(departure)
+        assert found == relation
+        between = [k for k in course.passings() if course.gates[stop] < course.gates[k[1]]]
+        assert not between  # places between stops are not told when nobody saw the bus there
+
+
+def test_the_terminal_ends_the_run_and_the_next_one_has_its_own_number():
+    course = Course()
+    end = course.gates[-1]
+    course.at(0.0, end - 200.0)
+    course.at(20.0, end - 20.0)
+    course.at(25.0, end - 20.0, standing=True)
+    course.at(60.0, np.nan, phase=m.LAYOVER)
+    assert course.state.fi[0, m.RUN_PATTERN] == -1
+    assert course.passings()[1, course.stops[-1]][0] <= 25.0
+    course.at(200.0, 30.0)
+    assert (2, course.stops[0]) in course.passings()
+
+
+def test_a_step_back_is_noise_and_a_leap_back_another_run():
+    course = Course()
+    course.at(0.0, 500.0)
+    course.at(5.0, 470.0)
+    assert course.state.ff[0, m.RUN_D] == 500.0
+    assert course.state.fi[0, m.RUN_N] == 1
+    course.at(10.0, 200.0)
+    assert course.state.fi[0, m.RUN_N] == 2
