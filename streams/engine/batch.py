@@ -129,30 +129,41 @@ def _read(
     try:
         if value[:1] == b"[":
             many = _MANY.decode(value)
-            if len(value) > 4 * MAX_TEXT and len(value) > 2048 * len(many):
-                raise msgspec.ValidationError("long texts")
-            for name in PING:
-                lists[name] += [getattr(p, name) for p in many]
+            found = {name: [getattr(p, name) for p in many] for name in PING}
+            _check_texts(len(value), len(many), found)
+            for name, values in found.items():
+                lists[name] += values
             return len(many), None, [p.forwarded for p in many]
         if _has_columns(value):
             columns = _COLUMNS.decode(value)
             n = len(columns.vehicle_id)
-            if len(value) > 4 * MAX_TEXT and len(value) > 2048 * n:
-                raise msgspec.ValidationError("long texts")
-            found = {name: getattr(columns, name) for name in PING}
-            if any(v is not None and len(v) != n for v in found.values()):
+            found = {name: getattr(columns, name) or [None] * n for name in PING}
+            if any(len(v) != n for v in found.values()):
                 raise msgspec.ValidationError("columns differ in length")
+            _check_texts(len(value), n, found)
             for name, values in found.items():
-                lists[name] += values if values is not None else [None] * n
+                lists[name] += values
             return n, None, columns.forwarded
-        if len(value) <= 2048:
-            one = _ONE.decode(value)
-            for name in PING:
-                lists[name].append(getattr(one, name))
-            return 1, None, one.forwarded
+        one = _ONE.decode(value)
+        found = {name: [getattr(one, name)] for name in PING}
+        _check_texts(len(value), 1, found)
+        for name, values in found.items():
+            lists[name] += values
+        return 1, None, one.forwarded
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     return _read_tolerantly(at, value, lists, refused)
+
+
+def _check_texts(size: int, n: int, found: dict[str, list[Any]]) -> None:
+    """Raise when a text is too long; only a record of more bytes than pings need is looked through."""
+    if size > 400 * n and any(
+        text is not None and len(text) > MAX_TEXT
+        for name, kind in PING.items()
+        if kind is Kind.ID
+        for text in found[name]
+    ):
+        raise msgspec.ValidationError("a text is too long")
 
 
 def _has_columns(value: bytes) -> bool:

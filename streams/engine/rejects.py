@@ -20,7 +20,7 @@ class Reject(Enum):
     NOT_A_FEED = ("The file is no GTFS-Realtime message.", "")
     RECORD_TOO_LARGE = ("The record is larger than any source would send.", "")
     COLUMNS_DIFFER = ("The columns of the record are not lists of one length.", "")
-    MISSING_FIELD = ("vehicle_id, timestamp, lat or lon is missing or null.", "W001")
+    MISSING_FIELD = ("A required field (vehicle_id, timestamp, lat, lon) is missing, null or empty.", "W001")
     WRONG_TYPE = ("A field holds something else than it should: text for a number, a number for text.", "")
     NOT_A_NUMBER = ("A number is NaN or infinite.", "")
     OUT_OF_RANGE = ("A latitude, longitude, bearing, speed or time that cannot be.", "E026")

@@ -1,5 +1,6 @@
 """Slow twins of the tracker's kernels, in plain Python: the obvious way, whatever it costs."""
 
+from itertools import pairwise
 from math import hypot, inf, isnan, nan
 
 
@@ -26,7 +27,7 @@ def passes(shapes, x, y, radius_m, apart_m):
     out = []
     for k, points in enumerate(shapes):
         hits = []
-        for (ax, ay, a), (bx, by, b) in zip(points, points[1:], strict=False):
+        for (ax, ay, a), (bx, by, b) in pairwise(points):
             square = (bx - ax) ** 2 + (by - ay) ** 2
             if square == 0:
                 continue
@@ -58,7 +59,7 @@ def crossing_times(track, gates):
     out = []
     for gate in gates:
         found = None
-        for (t0, d0), (t1, d1) in zip(track, track[1:], strict=False):
+        for (t0, d0), (t1, d1) in pairwise(track):
             if d1 >= gate:
                 found = t0 if d0 >= gate else t0 + (gate - d0) / (d1 - d0) * (t1 - t0)
                 break

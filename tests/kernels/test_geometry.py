@@ -1,5 +1,7 @@
 """Snapping to a shape: against every segment tried, and its laws."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ metres = st.integers(-300, 300).map(float)
 def shapes(draw):
     """A shape with repeated points, self-crossings and segments of no length, between two others."""
     xy = draw(st.lists(st.tuples(metres, metres), min_size=2, max_size=12))
-    steps = [0.0] + [float(np.hypot(b[0] - a[0], b[1] - a[1])) for a, b in zip(xy, xy[1:], strict=False)]
+    steps = [0.0] + [float(np.hypot(b[0] - a[0], b[1] - a[1])) for a, b in pairwise(xy)]
     own = np.column_stack([np.array(xy), np.cumsum(steps)])
     other = np.array([[0.0, 0.0, 0.0], [50.0, 0.0, 50.0]])
     return np.ascontiguousarray(np.concatenate([other, own, other])), 2, 2 + len(own) - 1

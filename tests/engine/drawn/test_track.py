@@ -151,7 +151,9 @@ def test_d01_a_detour_and_back_again():
     t, aside = before[-1]["timestamp"], []
     for k in range(1, 51):
         lat, lon = drawing.along("R", 700.0 + 20.0 * k)
-        aside.append({**before[-1], "timestamp": t + 5.0 * k, "lat": lat + 0.002 * min(1.0, k / 5, (51 - k) / 5), "lon": lon})
+        aside.append(
+            {**before[-1], "timestamp": t + 5.0 * k, "lat": lat + 0.002 * min(1.0, k / 5, (51 - k) / 5), "lon": lon}
+        )
     after = parked(drawing, "D", ride(drawing, "R", t + 255.0, from_m=1720.0, route_id="R", speed_mps=8.0))
     said = run(network, [*before, *aside, *after])
     places = positions(said)
