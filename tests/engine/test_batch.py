@@ -155,15 +155,10 @@ anything = st.recursive(
 )
 
 
-@given(
-    st.lists(
-damaged = st.fixed_dictionaries({k: anything for k in ("lat", "lon", "vehicle_id")})
+damaged = st.fixed_dictionaries(dict.fromkeys(("lat", "lon", "vehicle_id"), anything))
 
 
 @given(st.lists(st.one_of(st.just(GOOD), damaged), max_size=6))
-        max_size=6,
-    )
-)
 def test_every_ping_is_read_or_refused(pings):
     found = read(json.dumps(pings).encode())
     assert messages.rows(found.pings) + len(found.refused) == found.received == len(pings)
