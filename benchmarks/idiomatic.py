@@ -6,6 +6,7 @@ No state, no beam, no headways: less than a tenth of what Koridor's track stage 
     python -m benchmarks.idiomatic BROKER TOPIC_IN TOPIC_OUT FEED
 """
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -79,7 +80,13 @@ def app(broker: str, source: str, target: str, feed: Path) -> faust.App:
     return peer
 
 
-if __name__ == "__main__":
-    peer = app(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+async def main(arguments: list[str]) -> None:
+    """Run the app without Faust's own worker, which would bring a web server along."""
+    peer = app(arguments[0], arguments[1], arguments[2], Path(arguments[3]))
     peer.finalize()
-    faust.Worker(peer, loglevel="error", web_enabled=False).execute_from_commandline()
+    await peer.start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))

@@ -1,8 +1,9 @@
 """Pings per second through Kafka and one worker, beside an idiomatic Faust agent on the same topic.
 
 The pings lie in the topic before the worker starts, stamped with the recording's record time (CreateTime), so that
-the city makes its statements as often as it does live: an estimate per ping and stop ahead. The clock runs from a tenth
-of the positions to the last output. Snapshots are on, heartbeats off: they would carry the wall clock's time.
+the city makes its statements as often as it does live: an estimate per ping and stop ahead. They lie in one partition:
+of several that are caught up with, one would run ahead of the others' time. The clock runs from a tenth of the
+positions to the last output. Snapshots are on, heartbeats off: they would carry the wall clock's time.
 """
 
 import asyncio
@@ -31,13 +32,13 @@ IN_RECORDED_TIME = {"KORIDOR_WORKER_HEARTBEAT_S": "0", "KORIDOR_WORKER_WARM_UP_S
 
 def run(bench: Benchmark) -> None:
     """Track alone and the whole chain for records of 1,000, 100 and 1 ping; then the peer on single pings."""
-    work = drive(200, 120.0) if bench.short else drive(4300, 1800.0)
+    work = drive(200, 420.0) if bench.short else drive(4300, 1200.0)
     sizes = ((1000, 1.0), (100, 0.6), (1, 0.05))
     rates: dict[tuple[str, int], float] = {}
     with broker() as brokers:
         for stages, watched in (("track", ("positions",)), ("track,city", CHAIN)):
             for size, share in sizes if not bench.short else sizes[1:2]:
-                settings = kafka_settings(brokers, f"{stages.replace(',', '-')}-{size}")
+                settings = kafka_settings(brokers, f"{stages.replace(',', '-')}-{size}", partitions=1)
                 pings, records = asyncio.run(_fill(settings, work, size, share))
                 with worker(settings, work.feed, stages, IN_RECORDED_TIME) as process:
                     rate, outputs = _watch(settings, watched, pings, records)
@@ -51,7 +52,7 @@ def run(bench: Benchmark) -> None:
                 said = f"{work.conditions}; {pings} pings in {records} records"
                 bench.add(f"{what}, records of {size:,}", rate, "pings/s", said, goal)
                 bench.add(f"{what}, records of {size:,}: worker's memory", memory / 1e6, "MB", said, "≤600 MB")
-        settings = kafka_settings(brokers, "peer")
+        settings = kafka_settings(brokers, "peer", partitions=1)
         pings, records = asyncio.run(_fill(settings, work, 1, 0.005 if not bench.short else 0.1))
         names = [topics.full_name("peer", name) for name in ("pings", "positions")]
         with Process(["-m", "benchmarks.idiomatic", brokers, *names, str(work.feed)], {}):
