@@ -270,8 +270,10 @@ def faults(pings: Columns) -> Array:
         inside = (np.abs(lat) <= 90.0) & (np.abs(lon) <= 180.0) & (t >= EARLIEST_S) & (t <= LATEST_S)
         out[~inside] = 1
         out[(np.abs(lat) < 1e-6) & (np.abs(lon) < 1e-6)] = 2
-    nameless = np.array([not v for v in pings["vehicle_id"].tolist()], dtype=np.bool_)
-    out[np.isnan(lat) | np.isnan(lon) | np.isnan(t) | nameless] = 3
+    out[np.isnan(lat) | np.isnan(lon) | np.isnan(t)] = 3
+    names = pings["vehicle_id"].tolist()
+    if not all(names):
+        out[[not v for v in names]] = 3
     return out
 
 

@@ -36,13 +36,14 @@ class Reports:
             self._add(saying, network)
         self._waiting = []
         rows = list(zip(*(pings[name].tolist() for name in FIELDS), strict=True))
-        try:
-            return np.fromiter(map(self._number.__getitem__, rows), dtype=np.int64, count=len(rows))
-        except KeyError:
-            for saying in rows:
-                if saying not in self._number:
-                    self._add(saying, network)
-            return np.fromiter(map(self._number.__getitem__, rows), dtype=np.int64, count=len(rows))
+        numbers = list(map(self._number.get, rows))
+        if None in numbers:
+            for at, saying in enumerate(rows):
+                if numbers[at] is None:
+                    if saying not in self._number:
+                        self._add(saying, network)
+                    numbers[at] = self._number[saying]
+        return np.array(numbers, dtype=np.int64)
 
     def numbers(self) -> Array:
         """The sayings as numbers of the network (i8, n x 5; columns: tracking.ROUTE and so on)."""

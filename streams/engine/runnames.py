@@ -1,4 +1,4 @@
-"""What a run is called: `trip_id_performed`, service date and start time as text, most of them from memory."""
+"""Text that rows repeat: `trip_id_performed`, service date, start time, cells; most of it from memory."""
 
 from collections.abc import Callable
 from datetime import date
@@ -9,6 +9,7 @@ from streams.engine.names import Names, grown
 
 Array = np.ndarray
 
+MOST_CELLS = 500_000  # before they are forgotten
 LONGEST_S = 200_000  # seconds of a service day that a run may begin at: past two midnights
 
 
@@ -55,6 +56,17 @@ class Words:
                 self._made[at] = True
         found: Array = self._known[place]
         return found
+
+
+class CellNames(dict[int, str]):
+    """H3 cells as text, remembered."""
+
+    def __missing__(self, cell: int) -> str:
+        """The text of a cell that was not asked for before."""
+        if len(self) > MOST_CELLS:
+            self.clear()
+        name = self[cell] = format(cell, "x")
+        return name
 
 
 def iso_date(ordinal: int) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import h3
 import numpy as np
 import orjson
+from h3.api import basic_int
 
 from streams import messages
 from streams.engine import batch
@@ -19,7 +19,7 @@ from streams.engine.carry import carry_over
 from streams.engine.names import Names
 from streams.engine.rejects import Reject, canonical, raw_of
 from streams.engine.reports import Reports
-from streams.engine.runnames import RunNames, clocks, dates
+from streams.engine.runnames import CellNames, RunNames, clocks, dates
 from streams.engine.stage import Output, Record
 from streams.engine.tables import TimesOf, params_of, place_of, tables_of
 from streams.gtfs.network import Network
@@ -33,7 +33,7 @@ TrackOutput = tuple[dict[str, Columns], Columns]  # positions, passings, travers
 
 FACTS = {"positions": POSITION, "passings": PASSING, "traversals": TRAVERSAL, "closed": CLOSED}
 H3_RESOLUTION = 10
-CANDIDATE_PROBABILITY = 0.03  # less likely ones are not told
+CANDIDATE_PROBABILITY = 0.05  # less likely ones are not told
 
 _TRIP_TYPE = np.array(["In service", "Layover", "Deadhead", "In service", "Other not in service", None], dtype=object)
 _STATUS = np.array(["IN_TRANSIT_TO", "INCOMING_AT", "STOPPED_AT", None], dtype=object)
@@ -103,6 +103,7 @@ class Track:
             (network.route_ids[r], int(d) if d >= 0 else None)
             for r, d in zip(network.route_dir_route_ix, network.route_dir_direction, strict=True)
         ]
+        self._cell_names = CellNames()
         self._dates, self._clocks = dates(), clocks()
 
     # --- the stage
@@ -281,7 +282,7 @@ class Track:
         given.i[place, tracking.VEHICLE] = vehicle
         given.i[:, tracking.RECORD] = number
         reports = state.reports.numbers()
-        times = self._times.of(given.f[place, tracking.TIME], state.fleet, np.unique(vehicle))
+        times = self._times.of(given.f[place, tracking.TIME], state.fleet, vehicle)
         parts: list[_Found] = []
         done = 0
         while done < rows:
@@ -361,12 +362,14 @@ class Track:
         return _Found(columns, record)
 
     def _positions(self, state: TrackState, rows: tracking.Rows, row: Array) -> Columns:
-        number = np.nan_to_num(row, nan=-1.0).astype(np.int64)
+        number = np.zeros(row.shape, dtype=np.int64)
+        for whole in tracking.WHOLE:
+            number[whole] = row[whole]
         report = number[tracking.R_REPORT]
         lat, lon = row[tracking.R_LAT] / 1e6, row[tracking.R_LON] / 1e6
         cell = self._cells[number[tracking.R_CELL]]
         for at in np.flatnonzero(number[tracking.R_CELL] < 0).tolist():
-            cell[at] = h3.latlng_to_cell(lat[at], lon[at], H3_RESOLUTION)
+            cell[at] = self._cell_names[basic_int.latlng_to_cell(lat[at], lon[at], H3_RESOLUTION)]
         candidates = self._candidates(rows, number)
         bearing, speed = _measured(row[tracking.R_BEARING], 10.0), _measured(row[tracking.R_REPORTED_SPEED], 100.0)
         return {

@@ -38,6 +38,14 @@ def near_shapes(tables, x, y, radius_m, rings, near):
                 i = tables.i[tables.at[GRID_SEGMENT] + k]
                 ax, ay = points[i, 0], points[i, 1]
                 ex, ey = points[i + 1, 0] - ax, points[i + 1, 1] - ay
+                # Most segments of nine cells are too far away: told without a division.
+                if (
+                    min(ax, ax + ex) > x + radius_m
+                    or max(ax, ax + ex) < x - radius_m
+                    or min(ay, ay + ey) > y + radius_m
+                    or max(ay, ay + ey) < y - radius_m
+                ):
+                    continue
                 square = ex * ex + ey * ey
                 if square <= 0.0:
                     continue

@@ -140,6 +140,7 @@ def work() -> Work:
 LAYOVER_M = 60.0  # a vehicle waits within this of a terminal
 TERMINAL_M = 60.0  # the run is at its end this far before the last stop
 REJOIN_M = 3000.0  # a detour comes back within this
+LIKELY_M = 40.0  # a vehicle is looked for this much farther along than half again its speed would take it
 ONE_PLACE_M = 150.0  # hypotheses of a pattern this near to each other are one place on it
 EXPECTED_OFFSET = -0.5  # what a good fix costs on a shape in the mean
 
@@ -523,7 +524,11 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                 tables.f[tables.at[PATTERN_LENGTH_M] + p],
             )
             low, high = max(0.0, d - prm.back_m), min(length, d + prm.max_speed_mps * dt + prm.back_m)
-            at, offset, e, m, segment = snap_window(points, first, last, low, high, x, y, near)
+            # Where it should be by its speed, and only if it is not there, where it may be at all.
+            likely = min(high, d + LIKELY_M + 1.5 * max(v, obs_speed) * dt) if v == v else high
+            at, offset, e, m, segment = snap_window(points, first, last, low, likely, x, y, near)
+            if likely < high and (offset > 2.0 * prm.sigma_m or at > likely - 1.0):
+                at, offset, e, m, segment = snap_window(points, first, last, low, high, x, y, near)
             drive = 0.0 if standing else (0.5 * (v + speed_mps) if reported else v)
             ahead = d + drive * dt
             ahead = high if ahead > high else ahead

@@ -135,6 +135,7 @@ class Place(NamedTuple):
     R_CELL, R_DIST, R_OFFSET, R_PROBABILITY, R_SPEED, R_CANDIDATES, R_FIRST, R_REVISION, R_WITHDRAWN, R_REASON,
 ) = range(33)  # fmt: skip
 NR = 33
+WHOLE = (slice(R_VEHICLE, R_T), slice(R_LAT, R_DIST), slice(R_CANDIDATES, NR))  # columns of whole numbers
 REFUSED = 2  # list of rows beside TOLD and OLD
 IN_TRANSIT, INCOMING, STOPPED = 0, 1, 2
 INCOMING_M = 80.0  # a vehicle is about to arrive this far before the stop
