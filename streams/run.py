@@ -147,7 +147,9 @@ def command(
         raise click.UsageError("--gtfs and --pings go together")
     if not speed > 0:
         raise click.BadParameter("must be above 0", param_hint="--speed")
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too: a shell that starts a job in the background has it ignored, and Python then leaves it so.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     console = Console(stderr=True)
     folder = home() / "run"
     folder.mkdir(parents=True, exist_ok=True)
