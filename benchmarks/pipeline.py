@@ -2,8 +2,8 @@
 
 The pings lie in the topic before the worker starts, stamped with the recording's record time (CreateTime), so that
 the city makes its statements as often as it does live: an estimate per ping and stop ahead. They lie in one partition:
-of several that are caught up with, one would run ahead of the others' time. The clock runs from a tenth of the
-positions to the last output. Snapshots are on, heartbeats off: they would carry the wall clock's time.
+of several that are caught up with, one would run ahead of the others' time. The clock runs from the last look
+without a position to the last output. Snapshots are on, heartbeats off: they would carry the wall clock's time.
 """
 
 import asyncio
@@ -104,7 +104,7 @@ async def _fill(settings: Settings, work: Workload, size: int, share: float) -> 
 
 
 def _watch(settings: Settings, names: tuple[str, ...], pings: int, records: int) -> tuple[float, dict[str, int]]:
-    """Pings per second between a tenth of the positions and the last output; outputs by topic."""
+    """Pings per second from the last look without a position to the last output; outputs by topic."""
     return asyncio.run(_watching(settings, names, pings, records, time.perf_counter))
 
 
@@ -115,17 +115,17 @@ async def _watching(
     await reader.start()
     tps = {name: TopicPartition(topics.full_name(settings.kafka.prefix, name), 0) for name in names}
     start = clock()
-    begun, begun_at, changed_at, seen = 0.0, 0, start, dict.fromkeys(names, 0)
+    begun, changed_at, seen = start, start, dict.fromkeys(names, 0)
     try:
         while clock() - start < GIVE_UP_S:
             ends = await reader.end_offsets(list(tps.values()))
             now, counts = clock(), {name: ends[tp] for name, tp in tps.items()}
             if counts != seen:
                 seen, changed_at = counts, now
-            if not begun and counts["positions"] >= records / 10:
-                begun, begun_at = now, counts["positions"]
-            if begun and now - changed_at > QUIET_S and counts["positions"] >= 0.99 * records:
-                return pings * (1 - begun_at / records) / (changed_at - begun), counts
+            if not counts["positions"]:
+                begun = now
+            elif now - changed_at > QUIET_S and counts["positions"] >= 0.99 * records:
+                return pings / (changed_at - begun), counts
             await asyncio.sleep(0.05)
     finally:
         await reader.stop()
