@@ -1,0 +1,218 @@
+"""`koridor score`: how good the arrival estimates of a run were, beside what simple means would have said.
+
+Estimates are judged as served: at every full minute the last statement made, against when the bus came. The told time
+and the median are judged apart, for one is chosen so that nobody misses the bus and the other is to be right.
+"""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from streams.replay.picture import picture
+from streams.replay.rulers import BINS_S, FAR_S, MBTA, RULERS, TRANSIT, Errors, Intervals, errors, intervals
+from streams.replay.samples import Samples, UnusableRun, served
+
+Array = np.ndarray
+
+TOLD, P50 = "told", "p50"
+COLUMNS = ("predictor", "figure", "bin", "value", "unit", "n")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a run's estimates came to. All predictors are measured on the same rows."""
+
+    by_predictor: dict[str, Errors]  # TOLD and P50 first, then the baselines
+    intervals: Intervals
+    owed: int  # bus in service x stop ahead within an hour x minute
+    answered: int
+    after_arrival: int  # samples that stood when the bus had come already
+    unrealised: int  # samples for a stop at which the bus never was seen to come
+    samples: int  # all of them, for the next hour and beyond
+
+    @property
+    def completeness(self) -> float:
+        """Answered, of what was owed, in per cent."""
+        return 100.0 * self.answered / self.owed if self.owed else float("nan")
+
+    def rows(self) -> Iterator[tuple[str, str, str, float, str, int]]:
+        """Every figure, as COLUMNS."""
+        for name, found in self.by_predictor.items():
+            for ruler in RULERS:
+                counts = found.counts[ruler.name]
+                yield name, ruler.name, "all", found.overall(ruler), "%", sum(counts)
+                for window, share, n in zip(ruler.windows, found.shares[ruler.name], counts, strict=True):
+                    yield name, ruler.name, window.name, share, "%", n
+            yield name, "MAE", "0-30 min", found.mae_s, "s", found.n
+            yield name, "bias", "0-30 min", found.bias_s, "s", found.n
+            yield name, "wobble", "0-30 min", found.wobble_s, "s", found.n
+            for k, (low, high) in enumerate(BINS_S):
+                n = found.counts[MBTA.name][k]
+                yield name, "MAE", minutes(low, high), found.mae_by_bin_s[k], "s", n
+                yield name, "bias", minutes(low, high), found.bias_by_bin_s[k], "s", n
+        i = self.intervals
+        for k, name in enumerate([*(minutes(*b) for b in BINS_S), "0-30 min"]):
+            yield "interval", "coverage of 80 %", name, i.coverage[k], "%", i.n[k]
+            yield "interval", "before p10", name, i.early[k], "%", i.n[k]
+            yield "interval", "after p90", name, i.late[k], "%", i.n[k]
+            yield "interval", "width", name, i.width_s[k], "s", i.n[k]
+        yield "served", "completeness", "0-60 min", self.completeness, "%", self.owed
+        yield "served", "after the arrival", "all", _percent(self.after_arrival, self.samples), "%", self.samples
+        yield "served", "unrealised", "all", _percent(self.unrealised, self.samples), "%", self.samples
+
+
+def score(samples: Samples, others: dict[str, Array]) -> Score:
+    """Measure samples, and other predictors (POSIX seconds, NaN unknown, one per sample) on the same rows.
+
+    Rows are those that every predictor has an estimate for and whose bus came.
+    """
+    rows = samples.rows
+    columns = {name: rows[name].to_numpy() for name in ("made_at", "p10", "p50", "p90", "told")}
+    actual = rows["actual"].cast(float).fill_null(float("nan")).to_numpy()
+    made_at = columns["made_at"]
+    predictors = {TOLD: columns["told"], P50: columns["p50"], **others}
+    common = np.isfinite(actual) & (actual - made_at >= MBTA.windows[0].from_s)
+    for predicted in predictors.values():
+        common &= np.isfinite(predicted)
+    identity = rows.select(i=_identity()).to_series().to_numpy()[common]
+    never = np.isnan(actual) & ~rows["under_way"].to_numpy()
+    near = ~never
+    return Score(
+        {n: errors(made_at[common], actual[common], p[common], identity) for n, p in predictors.items()},
+        intervals(
+            made_at[near], actual[near], columns["p10"][near], columns["p50"][near], columns["p90"][near],
+            samples.known_until,
+        ),
+        owed=samples.owed,
+        answered=samples.answered,
+        after_arrival=int(np.count_nonzero(actual < made_at)),
+        unrealised=int(np.count_nonzero(never)),
+        samples=rows.height,
+    )  # fmt: skip
+
+
+def score_run(
+    run: Path, gtfs: Path | None = None, truth: Path | None = None, skip_s: float = 0.0, lag_s: float = 0.0
+) -> Score:
+    """Score a run's tables; baselines need the feed that it was run with. Raises UnusableRun, FeedError."""
+    samples = served(run, truth, skip_s)
+    others: dict[str, Array] = {}
+    if gtfs is not None:
+        from streams.gtfs.compile import load  # kernels behind both
+        from streams.replay.baselines import baselines
+
+        others = baselines(run, load(gtfs), samples, lag_s)
+    return score(samples, others)
+
+
+def minutes(low_s: float, high_s: float) -> str:
+    """A bin in minutes."""
+    return f"{low_s / 60:g}-{high_s / 60:g} min"
+
+
+def write_csv(path: Path, found: Score) -> None:
+    """Every figure, one a row."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(COLUMNS)
+        for *names, value, unit, n in found.rows():
+            out.writerow([*names, "" if np.isnan(value) else f"{value:.2f}", unit, n])
+
+
+def show(console: Console, found: Score) -> None:
+    """The figures as tables for a terminal."""
+    errors_table = Table(title="Told time, median and baselines, on the same rows", title_justify="left")
+    errors_table.add_column("predictor")
+    for heading in ("Transit", *(w.name for w in TRANSIT.windows), "MBTA", "MAE s", "bias s", "wobble s", "n"):
+        errors_table.add_column(heading, justify="right")
+    for name, e in found.by_predictor.items():
+        shares = [e.overall(TRANSIT), *e.shares[TRANSIT.name], e.overall(MBTA)]
+        figures = [f"{v:.1f}" for v in shares] + [f"{e.mae_s:.0f}", f"{e.bias_s:+.0f}", f"{e.wobble_s:.1f}"]
+        errors_table.add_row(name, *figures, f"{e.n:,}")
+    console.print(errors_table)
+    i = found.intervals
+    interval_table = Table(title="80 % interval, by predicted time left", title_justify="left")
+    for heading in ("", "inside %", "before p10 %", "after p90 %", "width s", "n"):
+        interval_table.add_column(heading, justify="right" if heading else "left")
+    for k, name in enumerate([*(minutes(*b) for b in BINS_S), minutes(0, FAR_S)]):
+        interval_table.add_row(
+            name, f"{i.coverage[k]:.1f}", f"{i.early[k]:.1f}", f"{i.late[k]:.1f}", f"{i.width_s[k]:.0f}", f"{i.n[k]:,}"
+        )
+    console.print(interval_table)
+    console.print(
+        f"completeness {found.completeness:.2f} % of {found.owed:,} (bus in service × stop within an hour × minute);"
+        f" {found.samples:,} estimates served, {_percent(found.after_arrival, found.samples):.2f} % after the bus had"
+        f" come, {_percent(found.unrealised, found.samples):.2f} % for a stop it never came to",
+        highlight=False,
+    )
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100.0 * part / whole if whole else float("nan")
+
+
+def _identity() -> pl.Expr:
+    return pl.struct("trip_id_performed", "scheduled_stop_sequence").rank("dense").cast(pl.Int64)
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--gtfs", type=click.Path(exists=True, path_type=Path), help="The run's feed: adds the baselines.")
+@click.option(
+    "--truth", type=click.Path(exists=True, path_type=Path),
+    help="visits.parquet of `koridor simulate` (or its folder): judge by when the buses really came.",
+)  # fmt: skip
+@click.option("--skip", "skip_min", default=0.0, show_default=True, help="Leave out the first so many minutes.")
+@click.option("--lag", "lag_s", default=0.0, show_default=True, help="Age (s) of the feed's positions when they came.")
+@click.option("--csv", "csv_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every figure here.")
+@click.option("--svg", "svg_path", type=click.Path(dir_okay=False, path_type=Path), help="Draw the figures here.")
+def command(
+    run: Path,
+    gtfs: Path | None,
+    truth: Path | None,
+    skip_min: float,
+    lag_s: float,
+    csv_path: Path | None,
+    svg_path: Path | None,
+) -> None:
+    """Score the arrival estimates of RUN, a folder that `koridor replay` wrote.
+
+    \b
+    Rulers (github.com/TransitApp/Transit-ETA-Accuracy-Benchmark, github.com/mbta/prediction_analyzer):
+      Transit   0-3 min -30/+90 s, 3-6 -60/+150, 6-10 -60/+210, 10-15 -90/+270; mean of the four
+      MBTA      0-3 min ±60 s, 3-6 -90/+120, 6-12 -150/+210, 12-30 -240/+360; mean of the four
+      early side: the bus came before it was said to. Windows go by the actual time left.
+      MAE, bias (positive: buses come later than said) and wobble (change from minute to minute): next half hour
+      80 % interval by predicted time left, among estimates whose p90 lies before the recording's end
+    \b
+    Baselines, from where the bus is: the timetable's running times; the mean of the last three buses on each
+    link; the timetable, told early by the same rule as ours.
+
+    \b
+    A recorded day, leaving out the first two hours:
+      koridor score run --gtfs gtfs.zip --skip 120 --csv score.csv --svg score.svg
+    A simulated one, by the truth:
+      koridor score demo/tables --gtfs demo/city.zip --truth demo
+    """
+    from streams.gtfs.feed import FeedError
+
+    console = Console(stderr=True)
+    try:
+        with console.status("Scoring"):
+            found = score_run(run, gtfs, truth, 60.0 * skip_min, lag_s)
+        if csv_path is not None:
+            write_csv(csv_path, found)
+        if svg_path is not None:
+            svg_path.write_text(picture(found.by_predictor, found.intervals), encoding="utf-8")
+    except (UnusableRun, FeedError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    show(Console(width=None if Console().is_terminal else 140), found)
+    if gtfs is None:
+        click.echo("baselines: give the run's feed with --gtfs")
