@@ -380,12 +380,13 @@ def command(gtfs: Path, stages: str) -> None:
     Any number of workers share the load, up to one for each partition of `pings`.
     """
     from streams.engine.city import City
+    from streams.engine.profile import UnusableProfile, learned_of
     from streams.engine.track import Track
     from streams.gtfs.compile import load
     from streams.gtfs.describe import describe
     from streams.gtfs.feed import FeedError
 
-    known: dict[str, Callable[..., Stage]] = {"track": Track, "city": City}
+    known = ("track", "city")
     names = [name.strip() for name in stages.split(",") if name.strip()]
     if not names or set(names) - set(known):
         raise click.BadParameter(f"{stages!r}: one or both of {', '.join(known)}", param_hint="--stages")
@@ -393,6 +394,10 @@ def command(gtfs: Path, stages: str) -> None:
         settings = Settings.from_env()
         clients.connection(settings.kafka)
         network = load(gtfs)
-        run(settings, [known[name](network, settings) for name in names], network.hash, describe(network))
-    except (WrongSetting, FeedError) as error:
+        make: dict[str, Callable[[], Stage]] = {
+            "track": lambda: Track(network, settings),
+            "city": lambda: City(network, settings, learned=learned_of(settings)),
+        }
+        run(settings, [make[name]() for name in names], network.hash, describe(network))
+    except (WrongSetting, FeedError, UnusableProfile, OSError) as error:
         raise click.ClickException(str(error)) from None

@@ -13,6 +13,10 @@ COMMANDS = {
     "api": ("api.app:command", "Start the HTTP service and the map"),
     "play": ("streams.replay.play:command", "Feed a recording (or a live feed) into `pings`"),
     "replay": ("streams.replay.run:command", "Run a recording through the engine without a broker"),
+    "learn": (
+        "streams.replay.learn:command",
+        "Learn a city from recordings: a profile that replays and workers begin with",
+    ),
     "score": ("streams.replay.score:command", "How good a replay's arrival estimates were, beside simple means"),
     "simulate": ("fixtures.simulate:command", "Make a city and its buses, with the truth beside every ping"),
     "feed": ("streams.gtfs.check:command", "Look into a GTFS feed"),

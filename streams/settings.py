@@ -102,6 +102,7 @@ class Track:
 class City:
     """Headways, congestion, estimates, alerts: all vehicles of a network."""
 
+    profile: str = setting("", "file of `koridor learn` that a worker without a snapshot begins with; empty: none")
     statement_s: float = setting(5.0, "grid of record time on which statements are made", "s", low=1.0)
     restate_s: float = setting(
         60.0, "everything current is said again this often, for an API that starts", "s", low=5.0

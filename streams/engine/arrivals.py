@@ -20,7 +20,7 @@ from streams.engine.hours import falls_due
 from streams.engine.names import grown
 from streams.engine.part import CityOutput, CityState, Facts
 from streams.engine.pending import Pending, Rows
-from streams.engine.running import RunningState, RunningTimes
+from streams.engine.running import RunningState, RunningTimes, key_of
 from streams.gtfs.calendar import day_start, zone_of
 from streams.gtfs.network import Network
 from streams.kernels import arrivals as kernel
@@ -71,7 +71,7 @@ class ArrivalsState:
     ready: list[Rows]  # closed passings that are not SETTLE_S old
     running: RunningState
     residuals: residuals.ResidualState
-    recovery_s: Array  # per pattern, last row the network's: usual wait before the first departure
+    recovery_s: Array  # per terminal, last row the network's: usual wait before the first departure
     recovery_n: Array
     vehicles: dict[str, Array]  # _BY_VEHICLE
     said: dict[str, Array]  # _SAID
@@ -96,6 +96,7 @@ class Arrivals:
         self._pstop_link = network.pstop_link_ix.astype(np.int64)
         self._pstop_gate_seq = network.pstop_gate_seq.astype(np.int64)
         self._plan_departure_s = network.trip_time_departure_s.astype(np.float64)
+        self._terminals, self._terminal_of = np.unique(terminal_keys(network), return_inverse=True)
         self._zone = zone_of(network.timezone)
         self._days: dict[int, float] = {0: math.nan}
         names = {
@@ -105,14 +106,14 @@ class Arrivals:
 
     def fresh(self) -> ArrivalsState:
         """Nothing seen: the timetable and the built-in residuals."""
-        patterns = len(self.network.pattern_ids)
+        terminals = len(self._terminals)
         return ArrivalsState(
             pending=Pending(("run", "pos"), _PENDING),
             ready=[],
             running=self.running.fresh(),
             residuals=residuals.fresh(),
-            recovery_s=np.full(patterns + 1, 300.0),
-            recovery_n=np.zeros(patterns + 1, dtype=np.int64),
+            recovery_s=np.full(terminals + 1, 300.0),
+            recovery_n=np.zeros(terminals + 1, dtype=np.int64),
             vehicles={name: np.empty(0, dtype) for name, (dtype, _) in _BY_VEHICLE.items()},
             said={name: np.empty((0, self.stops), np.int32) for name in _SAID},
             epoch=math.nan,
@@ -154,7 +155,8 @@ class Arrivals:
         self._grow(state, n)
         if math.isnan(state.epoch):
             state.epoch = math.floor(at / 86_400.0) * 86_400.0
-        if falls_due(at, self._every_s, LEARN_S):
+            self._learn(city, state, at)
+        elif falls_due(at, self._every_s, LEARN_S):
             self._learn(city, state, at)
         if state.jam_s is None:
             state.jam_s = self._jams(city)
@@ -164,6 +166,27 @@ class Arrivals:
         said = self._say(city, state, at, ahead)
         return {"arrivals": said} if messages.rows(said) else {}
 
+    def learned(self, state: ArrivalsState) -> dict[str, Any]:
+        """What outlasts the day, as a tree: running times, waits at terminals, residuals."""
+        return {
+            "running": self.running.learned(state.running),
+            "residuals": residuals.learned(state.residuals),
+            "recovery": self._recovery(state),
+        }
+
+    def begin(self, tree: dict[str, Any]) -> ArrivalsState:
+        """A state that knows what `learned` says, of this or another feed of the city."""
+        state = self.fresh()
+        state.running = self.running.begin(tree["running"])
+        state.residuals = residuals.begin(tree["residuals"])
+        recovery = tree["recovery"]
+        row_of = {key: row for row, key in enumerate(recovery["terminal"].tolist())}
+        row = np.array([row_of.get(key, -1) for key in self._terminals.tolist()], dtype=np.int64)
+        state.recovery_s[:-1] = recovery["seconds"][row]  # -1 finds the network's
+        state.recovery_n[:-1] = np.where(row >= 0, recovery["n"][row], 0)
+        state.recovery_s[-1], state.recovery_n[-1] = recovery["seconds"][-1], recovery["n"][-1]
+        return state
+
     def dump(self, state: ArrivalsState) -> dict[str, Any]:
         """The state as a tree."""
         return {
@@ -171,28 +194,33 @@ class Arrivals:
             "ready": _joined(state.ready),
             "running": self.running.dump(state.running),
             "residuals": residuals.dump(state.residuals),
-            "recovery_s": state.recovery_s,
-            "recovery_n": state.recovery_n,
+            "recovery": self._recovery(state),
             "vehicles": state.vehicles,
             "said": state.said,
             "epoch": np.array([state.epoch]),
         }
 
     def load(self, tree: dict[str, Any], same_network: bool) -> ArrivalsState:
-        """The state of `dump`'s tree; of another network, what links and residuals have taught."""
-        state = self.fresh()
-        state.running = self.running.load(tree["running"], same_network)
-        state.residuals = residuals.load(tree["residuals"], same_network)
+        """The state of `dump`'s tree; of another network, what it has learned."""
+        state = self.begin({**tree, "running": tree["running"]["learned"]})
         state.pending.restore(tree["pending"])
         if same_network:
+            state.running = self.running.load(tree["running"], same_network)
+            state.residuals = residuals.load(tree["residuals"], same_network)
             state.ready = [tree["ready"]]
-            state.recovery_s, state.recovery_n = tree["recovery_s"], tree["recovery_n"]
             state.vehicles, state.said = tree["vehicles"], tree["said"]
             state.epoch = float(tree["epoch"][0])
         else:  # an estimate that is not repeated lapses: what was said under the old feed need not be withdrawn
             state.pending.drop()
-            state.recovery_s[:] = tree["recovery_s"][-1]
         return state
+
+    def _recovery(self, state: ArrivalsState) -> dict[str, Any]:
+        known = np.append(np.flatnonzero(state.recovery_n[:-1]), -1)
+        return {
+            "terminal": self._terminals[known[:-1]],
+            "seconds": state.recovery_s[known],
+            "n": state.recovery_n[known],
+        }
 
     def runs_in_use(self, state: ArrivalsState) -> Array:
         """Runs with open passings, estimates or statements, and those whose last passing may yet be followed."""
@@ -272,8 +300,8 @@ class Arrivals:
         count = kernel.chain(
             rows["vehicle"], rows["run"], rows["pattern"], rows["pos"], rows["arrival"], rows["departure"],
             rows["determined_at"], plan_start, plan_row, self._plan_departure_s, self._pstop_start, self._pstop_link,
-            v["last_run"], v["last_pattern"], v["last_pos"], v["last_arrival"], v["last_departure"], v["last_settled"],
-            v["ended_at"], state.recovery_s, state.recovery_n, GAP_S, link, ended, seconds, early,
+            self._terminal_of, v["last_run"], v["last_pattern"], v["last_pos"], v["last_arrival"], v["last_departure"],
+            v["last_settled"], v["ended_at"], state.recovery_s, state.recovery_n, GAP_S, link, ended, seconds, early,
         )  # fmt: skip
         return link[:count], ended[:count], seconds[:count], early[:count]
 
@@ -379,14 +407,15 @@ class Arrivals:
     def _recovered(self, city: CityState, state: ArrivalsState, v: Array, at: float) -> Array:
         """When waiting buses without a plan will leave: after the wait that is usual there, if it is not over."""
         fleet, mine = city.fleet, state.vehicles
-        run, pattern = fleet.run[v], fleet.pattern[v]
+        run = fleet.run[v]
         new = mine["wait_run"][v] != run
         came = fleet.gate_time[v]
         from_run = (fleet.gate_run[v] >= 0) & (fleet.gate_run[v] != run) & (at - came < WAITED_S)
         since = np.where(from_run, came, fleet.timestamp[v])
         mine["wait_since"][v[new]] = since[new]
         mine["wait_run"][v] = run
-        usual = np.where(state.recovery_n[pattern] >= 3, state.recovery_s[pattern], state.recovery_s[-1])
+        terminal = self._terminal_of[fleet.pattern[v]]
+        usual = np.where(state.recovery_n[terminal] >= 3, state.recovery_s[terminal], state.recovery_s[-1])
         leaves: Array = np.maximum(mine["wait_since"][v] + usual, at + SOON_S)
         return leaves
 
@@ -520,6 +549,18 @@ class Ahead:
         """No vehicle."""
         i, f = np.empty(0, np.int64), np.empty(0)
         return cls(i, i, i, i, np.zeros(1, np.int64), f, f, f, f, np.empty(0, np.bool_), f, i)
+
+
+def terminal_keys(network: Network) -> Array:
+    """A number per pattern that stays between feeds: of its route, direction and first stop."""
+    ends = zip(
+        network.pattern_route_ix.tolist(),
+        network.pattern_direction.tolist(),
+        network.pstop_stop_ix[network.pstop_start[:-1]].tolist(),
+        strict=True,
+    )
+    texts = (f"{network.route_ids[r]}\0{d}\0{network.stop_ids[s]}" for r, d, s in ends)
+    return np.array([key_of(t) for t in texts], dtype=np.uint64)
 
 
 _TIMES = ("arrival", "departure", "determined_at")

@@ -21,7 +21,7 @@ from streams.engine.fleet import Fleet
 from streams.engine.headways import Headways
 from streams.engine.indicators import Indicators
 from streams.engine.names import Numbers
-from streams.engine.part import CityOutput, CityState, Facts, Part
+from streams.engine.part import CityOutput, CityState, Facts, Learner, Part
 from streams.engine.runs import Runs
 from streams.engine.stage import Output, Record
 from streams.gtfs.network import Network
@@ -69,10 +69,17 @@ class City:
     version = 1
     source = "positions"
 
-    def __init__(self, network: Network, settings: Settings, parts: Sequence[Part] | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: Settings,
+        parts: Sequence[Part] | None = None,
+        learned: Mapping[str, Any] | None = None,
+    ) -> None:
         self.network = network
         self.settings = settings
         self.parts = tuple(parts) if parts is not None else parts_of(network, settings)
+        self._learned = learned or {}
         self._every_s = settings.city.statement_s
         self._patterns = Numbers(network.pattern_ix)
         self._trips = Numbers(network.trip_ix)
@@ -81,8 +88,17 @@ class City:
     # --- the stage
 
     def fresh(self, partition: int) -> CityState:
-        """An empty state; the city has one partition."""
-        return CityState(Fleet(), Runs(), {part.name: part.fresh() for part in self.parts})
+        """A state that has seen nothing yet, but knows what a profile has taught; the city has one partition."""
+        return CityState(
+            Fleet(),
+            Runs(),
+            {
+                part.name: part.begin(self._learned[part.name])
+                if isinstance(part, Learner) and part.name in self._learned
+                else part.fresh()
+                for part in self.parts
+            },
+        )
 
     def step(self, state: CityState, records: Sequence[Record]) -> list[Output]:
         """Advance `state` record by record; every output carries the offset of the record it belongs to."""
@@ -119,6 +135,10 @@ class City:
         return {
             topic: parts[0] if len(parts) == 1 else messages.concat(OUT[topic], parts) for topic, parts in said.items()
         }
+
+    def learned(self, state: CityState) -> dict[str, Any]:
+        """What outlasts the day, by part: for a profile (profile.py)."""
+        return {part.name: part.learned(state.parts[part.name]) for part in self.parts if isinstance(part, Learner)}
 
     def dump(self, state: CityState) -> bytes:
         """The state's bytes."""

@@ -66,7 +66,8 @@ class CongestionState:
     now: Array
 
 
-_BY_CELL = ("deviation", "variance", "seen_at", "cell_s", "cell_m", "part_s", "part_m", "free", "free_n")
+_LEARNED = ("cell_s", "cell_m", "part_s", "part_m", "free", "free_n")
+_BY_CELL = ("deviation", "variance", "seen_at", *_LEARNED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,6 +166,28 @@ class Congestion:
         )  # fmt: skip
         return found
 
+    def learned(self, state: CongestionState) -> dict[str, Any]:
+        """What outlasts the day, as a tree: usual pace and free flow of the cells that have seen a bus."""
+        used = np.flatnonzero(state.free_n > 0)
+        network = self.network
+        return {
+            "hour_s": state.hour_s,
+            "hour_expected_s": state.hour_expected_s,
+            "h3": network.cell_h3[used],
+            "octant": self.octant[used].astype(np.int8),
+            "busway": network.cell_busway[used],
+            **{name: getattr(state, name)[used] for name in _LEARNED},
+        }
+
+    def begin(self, tree: dict[str, Any]) -> CongestionState:
+        """A state that knows what `learned` says; cells are found by H3 cell, octant and lane in any network."""
+        state = self.fresh()
+        state.hour_s, state.hour_expected_s = tree["hour_s"].copy(), tree["hour_expected_s"].copy()
+        cell, found = self._cells(tree)
+        for name in _LEARNED:
+            getattr(state, name)[cell] = tree[name][found]
+        return state
+
     def dump(self, state: CongestionState) -> dict[str, Any]:
         """The state as a tree: cells that have seen a bus, by what they are, so that another feed's can be found."""
         used = np.flatnonzero((state.free_n > 0) | ~np.isnan(state.seen_at) | state.live)
@@ -189,14 +212,7 @@ class Congestion:
         state = self.fresh()
         state.next_window = float(tree["next_window"][0])
         state.hour_s, state.hour_expected_s = tree["hour_s"], tree["hour_expected_s"]
-        here = _cell_keys(self.network.cell_h3, self.octant, self.network.cell_busway)
-        there = _cell_keys(tree["h3"], tree["octant"], tree["busway"])
-        order = np.argsort(here)
-        place = np.searchsorted(here[order], there)
-        found = (
-            (place < len(here)) & (here[order][np.minimum(place, len(here) - 1)] == there) if len(here) else place < 0
-        )
-        cell = order[place[found]]
+        cell, found = self._cells(tree)
         for name in (*_BY_CELL, "live", "usual", "now"):
             getattr(state, name)[cell] = tree[name][found]
         state.pending.restore(tree["pending"])
@@ -231,6 +247,17 @@ class Congestion:
         jam_seconds(self.links, state)
 
     # --- inside
+
+    def _cells(self, tree: dict[str, Any]) -> tuple[Array, Array]:
+        """Cells of this network that a tree has rows for, and which rows of it those are (bool)."""
+        here = _cell_keys(self.network.cell_h3, self.octant, self.network.cell_busway)
+        there = _cell_keys(tree["h3"], tree["octant"], tree["busway"])
+        order = np.argsort(here)
+        place = np.searchsorted(here[order], there)
+        found = (
+            (place < len(here)) & (here[order][np.minimum(place, len(here) - 1)] == there) if len(here) else place < 0
+        )
+        return order[place[found]], found
 
     def _window(self, at: float) -> float:
         return math.floor(at / self.window_s) * self.window_s

@@ -9,7 +9,7 @@ that vehicles and runs happen to have, nor on how records were split into calls.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -96,3 +96,14 @@ class Part(Protocol):
 
     def warm_up(self) -> None:
         """Compile the part's kernels."""
+
+
+@runtime_checkable
+class Learner(Part, Protocol):
+    """A part that knows the city better from day to day. Implementations: congestion, arrivals."""
+
+    def learned(self, state: Any) -> Any:
+        """What outlasts the day, as a tree for `state.pack`; things of the network by ids that other feeds share."""
+
+    def begin(self, tree: Any) -> Any:
+        """A state that knows what `learned`'s tree says, of this network or another one of the city."""

@@ -128,17 +128,27 @@ def judge(state: ResidualState, runs: Runs, at: float, next_pos_of_run: Array) -
     state.samples = {name: values[~due] for name, values in samples.items()}
 
 
+def learned(state: ResidualState) -> dict[str, Any]:
+    """What outlasts the day, as a tree."""
+    return {"tracked": state.tracked, "spread_s": state.spread_s, "count": state.count}
+
+
+def begin(tree: dict[str, Any]) -> ResidualState:
+    """A state that knows what `learned` says, without open estimates."""
+    return ResidualState(_no_samples(), tree["tracked"].copy(), tree["spread_s"].copy(), tree["count"].copy())
+
+
 def dump(state: ResidualState) -> dict[str, Any]:
     """The state as a tree."""
-    return {
-        "samples": state.samples, "tracked": state.tracked, "spread_s": state.spread_s, "count": state.count
-    }  # fmt: skip
+    return {"samples": state.samples, **learned(state)}
 
 
 def load(tree: dict[str, Any], same_network: bool) -> ResidualState:
     """The state of `dump`'s tree; stops have other positions in another network, so its open estimates are dropped."""
-    samples = tree["samples"] if same_network else _no_samples()
-    return ResidualState(samples, tree["tracked"], tree["spread_s"], tree["count"])
+    state = begin(tree)
+    if same_network:
+        state.samples = tree["samples"]
+    return state
 
 
 def renumber(state: ResidualState, run: Array) -> None:

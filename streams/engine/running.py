@@ -39,12 +39,6 @@ class RunningState:
     expected: Array  # seconds, what holds now
 
 
-_BY_LINK = (
-    "sum_s", "sum_prior_s", "hour_s", "hour_prior_s", "recent_s", "recent_expected_s", "usual", "factor", "expected",
-)  # fmt: skip
-_OF_NETWORK = ("net_s", "net_expected_s", "recent_net", "fits")
-
-
 class RunningTimes:
     """Tables of one network's links."""
 
@@ -105,39 +99,69 @@ class RunningTimes:
         """Share of its earliness that a bus waits off at a stop, as learned."""
         return float(kernel.fitted(state.fits)[1])
 
-    def dump(self, state: RunningState) -> dict[str, Any]:
-        """The state as a tree: links that have been driven, by what they are."""
+    def learned(self, state: RunningState) -> dict[str, Any]:
+        """What outlasts the day, as a tree: sums of the links that have been driven, by what the links are."""
         used = np.flatnonzero(state.sum_prior_s > 0)
         return {
-            "link": used,
             "key": self.link_key[used],
+            "prior_s": self.prior_s[used],
+            **{name: getattr(state, name)[used] for name in _LEARNED_BY_LINK},
+            **{name: getattr(state, name) for name in _LEARNED_OF_NETWORK},
+        }
+
+    def begin(self, tree: dict[str, Any]) -> RunningState:
+        """A state that knows what `learned` says; links are found by their stops and length in any network."""
+        state = self.fresh()
+        link, found = self._links(tree["key"])
+        for name in _LEARNED_BY_LINK:
+            getattr(state, name)[link] = tree[name][found]
+        for name in _LEARNED_OF_NETWORK:
+            setattr(state, name, tree[name].copy())
+        # The sums are worth as many passages of this timetable as they were of that one.
+        scale = self.prior_s[link] / tree["prior_s"][found]
+        state.sum_prior_s[link] *= scale
+        state.hour_prior_s[link] *= scale[:, None].astype(np.float32)
+        return state
+
+    def dump(self, state: RunningState) -> dict[str, Any]:
+        """The state as a tree."""
+        return {
+            "learned": self.learned(state),
+            "link": np.flatnonzero(state.sum_prior_s > 0),
             "recent_at": np.array([state.recent_at]),
-            "idle": np.stack([state.usual, state.factor, state.expected]),
-            **{name: getattr(state, name)[used] for name in _BY_LINK},
-            **{name: getattr(state, name) for name in _OF_NETWORK},
+            "recent_net": state.recent_net,
+            **{name: getattr(state, name) for name in _OF_TODAY},
         }
 
     def load(self, tree: dict[str, Any], same_network: bool) -> RunningState:
-        """The state of `dump`'s tree; links are found by their stops and length in any network."""
+        """The state of `dump`'s tree; of another network, what it has learned."""
+        if not same_network:
+            return self.begin(tree["learned"])
         state = self.fresh()
-        if same_network:
-            state.usual, state.factor, state.expected = (row.copy() for row in tree["idle"])
-            link, found = tree["link"], slice(None)
-        else:
-            order = np.argsort(self.link_key)
-            place = np.searchsorted(self.link_key[order], tree["key"])
-            found = place < len(order)
-            found[found] = self.link_key[order][place[found]] == tree["key"][found]
-            link = order[place[found]]
-        for name in _BY_LINK:
-            getattr(state, name)[link] = tree[name][found]
-        for name in _OF_NETWORK:
+        for name in _LEARNED_BY_LINK:
+            getattr(state, name)[tree["link"]] = tree["learned"][name]
+        for name in _LEARNED_OF_NETWORK:
+            setattr(state, name, tree["learned"][name])
+        for name in ("recent_net", *_OF_TODAY):
             setattr(state, name, tree[name])
         state.recent_at = float(tree["recent_at"][0])
         return state
 
+    def _links(self, key: Array) -> tuple[Array, Array]:
+        """Links that have one of these keys, and the row of the key of each."""
+        order = np.argsort(self.link_key)
+        place = np.searchsorted(self.link_key[order], key)
+        found = np.flatnonzero(place < len(order))
+        found = found[self.link_key[order][place[found]] == key[found]]
+        return order[place[found]], found
 
-assert {f.name for f in fields(RunningState)} == {*_BY_LINK, *_OF_NETWORK, "recent_at"}
+
+_LEARNED_BY_LINK = ("sum_s", "sum_prior_s", "hour_s", "hour_prior_s")
+_LEARNED_OF_NETWORK = ("net_s", "net_expected_s", "fits")
+_OF_TODAY = ("recent_s", "recent_expected_s", "usual", "factor", "expected")
+assert {f.name for f in fields(RunningState)} == {
+    *_LEARNED_BY_LINK, *_LEARNED_OF_NETWORK, *_OF_TODAY, "recent_net", "recent_at",
+}  # fmt: skip
 
 
 def neighbours(pstop_start: Array, pstop_link: Array, n_links: int) -> tuple[Array, Array, Array]:
@@ -173,6 +197,9 @@ def _link_keys(network: Network) -> Array:
         strict=True,
     )
     texts = (f"{network.stop_ids[a]}\0{network.stop_ids[b]}\0{round(length / 50.0)}" for a, b, length in ends)
-    return np.array(
-        [int.from_bytes(blake2b(t.encode(), digest_size=8).digest(), "little") for t in texts], dtype=np.uint64
-    )
+    return np.array([key_of(t) for t in texts], dtype=np.uint64)
+
+
+def key_of(text: str) -> int:
+    """A number that stands for a text, in any process: 64 bits of its hash."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")

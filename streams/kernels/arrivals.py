@@ -264,16 +264,17 @@ def next_stops(pattern, dist_m, gate_seq, pstop_start, pstop_dist_m, pstop_gate_
 @kernel
 def chain(
     vehicle, run, pattern, pos, arrival, departure, settled_at, plan_start, plan_row, plan_departure_s,
-    pstop_start, pstop_link, last_run, last_pattern, last_pos, last_arrival, last_departure, last_settled, ended_at,
-    recovery_s, recovery_n, most_gap_s, out_link, out_at, out_s, out_early,
+    pstop_start, pstop_link, terminal_of, last_run, last_pattern, last_pos, last_arrival, last_departure, last_settled,
+    ended_at, recovery_s, recovery_n, most_gap_s, out_link, out_at, out_s, out_early,
 ):  # fmt: skip
     """Closed stop passings, in order of (arrival, run, stop), to passages of links and waits at terminals.
 
     vehicle, run, pattern, pos  (n,) i8; arrival, departure, settled_at (n,) f8, departure NaN while unknown
     plan_start, plan_row        (n,) POSIX zero of the service day, row of the trip's planned times (-1 none)
     last_*, ended_at            (vehicles,) where each vehicle was last seen, and when its last run ended: in place
-    recovery_s, recovery_n      (patterns + 1,) running median of the wait before a pattern's first departure; the
-                                last row is the network's: in place
+    terminal_of                 (patterns,) i8 where each pattern begins
+    recovery_s, recovery_n      (terminals + 1,) running median of the wait before a first departure; the last row is
+                                the network's: in place
     most_gap_s                  a passage whose ends were seen only after a longer silence is left out
     out_*                       (n,) filled: link, time at its end, seconds, earliness at its start (NaN no plan)
 
@@ -317,7 +318,7 @@ def chain(
             wait = departure[k] - ended_at[v]
             ended_at[v] = np.nan
             if wait < 7200.0:
-                for p in (pattern[k], everywhere):
+                for p in (terminal_of[pattern[k]], everywhere):
                     # Robbins & Monro's running median, with steps that find a terminal's own scale within a few runs
                     step = max(5.0, 600.0 / (1.0 + recovery_n[p]))
                     recovery_s[p] += min(max(wait - recovery_s[p], -step), step)

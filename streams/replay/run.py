@@ -8,11 +8,11 @@ becomes the tables of a run at the end (finish.py).
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from streams import messages
+from streams.engine.profile import UnusableProfile, read_profile
 from streams.gtfs.network import Network
 from streams.messages import PING, Columns, Spec
 from streams.replay import tables
@@ -103,6 +104,15 @@ def groups(recording: Recording) -> Iterator[Group]:
         at = until
 
 
+def quiet(recording: Recording, settings: Settings) -> Iterator[Group]:
+    """Silence after a recording (that has rows), until everything is closed."""
+    height = recording.frame.height
+    last = float(recording.frame["record_time"][-1])
+    windows = 2 * settings.city.window_s + settings.track.lateness_s
+    for step in range(1, round((settings.track.silent_s + windows) / QUIET_S) + 2):
+        yield Group(height, messages.empty(PING), last + step * QUIET_S)
+
+
 def replay(
     recording: Recording,
     network: Network,
@@ -110,10 +120,12 @@ def replay(
     settings: Settings | None = None,
     wanted: Sequence[Table] = tables.ALL,
     tell: Tell = lambda _what, _done, _all: None,
+    learned: Mapping[str, Any] | None = None,
 ) -> Counts:
     """Run a recording through the engine and write the wanted tables into the folder `out`.
 
-    The same recording, network and settings give the same tables. Raises OSError when `out` cannot be written to.
+    `learned` is what a profile has taught (engine/profile.py). The same recording, network, settings and profile give
+    the same tables. Raises OSError when `out` cannot be written to.
     """
     settings = settings or Settings()
     counts = Counts(recording.rows, ordered_by=recording.ordered_by, notes=recording.notes)
@@ -122,7 +134,7 @@ def replay(
         parts["positions"].schema["cell_ix"] = pl.Int64()
         parts["rejects"] = Parts(folder, "rejects", dict(REJECTS))
         parts["rejects"].add(recording.rejects)
-        engine = _Engine(recording, network, settings, parts)
+        engine = _Engine(recording, network, settings, parts, learned)
         tell("compiling the kernels", 0, 1)
         engine.track.warm_up()
         engine.city.warm_up()
@@ -143,7 +155,14 @@ def replay(
 class _Engine:
     """Both stages, and where what they say is put."""
 
-    def __init__(self, recording: Recording, network: Network, settings: Settings, parts: dict[str, Parts]) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        network: Network,
+        settings: Settings,
+        parts: dict[str, Parts],
+        learned: Mapping[str, Any] | None,
+    ) -> None:
         from streams.engine.city import City  # kernels behind it: --help does without
         from streams.engine.track import Track
 
@@ -153,7 +172,7 @@ class _Engine:
         self.settings = settings
         self.parts = parts
         self.cells = Cells(network)
-        self.track, self.city = Track(network, alone), City(network, alone)
+        self.track, self.city = Track(network, alone), City(network, alone, learned=learned)
         self.track_state, self.city_state = self.track.fresh(0), self.city.fresh(0)
         self.pending: dict[str, list[Columns]] = {name: [] for name in _SAID}
         self.pending_rows = 0
@@ -163,19 +182,13 @@ class _Engine:
         """The whole recording, and then silence until everything is closed."""
         height = self.recording.frame.height
         shown = time.monotonic()
-        record_time = float("nan")
         for group in groups(self.recording):
-            record_time = group.record_time
             self.take(group, statements=True)
             if time.monotonic() - shown > 0.2:
                 shown = time.monotonic()
                 tell("replaying", group.first_row, height)
-        if height:
-            settings = self.settings
-            windows = 2 * settings.city.window_s + settings.track.lateness_s
-            for step in range(1, round((settings.track.silent_s + windows) / QUIET_S) + 2):
-                quiet = Group(height, messages.empty(PING), record_time + step * QUIET_S)
-                self.take(quiet, statements=False)
+        for group in quiet(self.recording, self.settings) if height else ():
+            self.take(group, statements=False)
         self.put_aside()
 
     def take(self, group: Group, statements: bool) -> None:
@@ -263,6 +276,22 @@ def parse_tables(text: str | None) -> list[Table]:
     return [tables.BY_NAME[n] for n in names]
 
 
+def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How to read recordings, for every command that does."""
+    for option in reversed(
+        (
+            click.option(
+                "--format", "format_", type=click.Choice(list(FORMATS)), help="Of the recording; found out if left out."
+            ),
+            click.option("--columns", help="Names that differ: vehicle_id=VehicleNumber,timestamp=Time."),
+            click.option("--timezone", help="IANA zone of times that carry none, e.g. Europe/Warsaw."),
+            click.option("--time-format", help="strptime form of times that are not ISO 8601, e.g. %d/%m/%Y %H:%M:%S."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.option("--gtfs", type=click.Path(exists=True, path_type=Path), help="The feed: zip or folder.")
 @click.option(
@@ -270,10 +299,10 @@ def parse_tables(text: str | None) -> list[Table]:
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the tables.")
 @click.option("--tables", "wanted", help="Only these, separated by commas.")
-@click.option("--format", "format_", type=click.Choice(list(FORMATS)), help="Of the recording; found out if left out.")
-@click.option("--columns", help="Names that differ: vehicle_id=VehicleNumber,timestamp=Time.")
-@click.option("--timezone", help="IANA zone of times that carry none, e.g. Europe/Warsaw.")
-@click.option("--time-format", help="strptime form of times that are not ISO 8601, e.g. %d/%m/%Y %H:%M:%S.")
+@click.option(
+    "--profile", "profile_path", type=click.Path(exists=True, path_type=Path), help="Begin with what was learned."
+)
+@source_options
 @click.option("--speed", type=float, help="Feed a live pipeline instead, at this many seconds per second.")
 @click.option("--brokers", help="host:port of Kafka, with --speed.  [default: KORIDOR_BROKERS]")
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="[MORE PINGS]...")
@@ -283,6 +312,7 @@ def command(
     more: Sequence[Path],
     out: Path | None,
     wanted: str | None,
+    profile_path: Path | None,
     format_: str | None,
     columns: str | None,
     timezone: str | None,
@@ -325,16 +355,21 @@ def command(
             return
         assert gtfs is not None
         assert out is not None
-        counts = _replay_with_progress(recording, gtfs, out, settings, chosen, console)
-    except (UnusableSource, WrongSetting, OSError) as error:
+        learned = None
+        if profile_path is not None:
+            about, learned = read_profile(profile_path)
+            click.echo(f"profile of {about.pings:,} pings, {about.passages:,} passages of {about.links:,} links")
+        with progress(gtfs, console) as (network, tell):
+            counts = replay(recording, network, out, settings, chosen, tell, learned)
+    except (UnusableSource, UnusableProfile, WrongSetting, OSError) as error:
         raise click.ClickException(str(error)) from None
     for line in counts.lines():
         click.echo(line)
 
 
-def _replay_with_progress(
-    recording: Recording, gtfs: Path, out: Path, settings: Settings, wanted: Sequence[Table], console: Console
-) -> Counts:
+@contextmanager
+def progress(gtfs: Path, console: Console) -> Iterator[tuple[Network, Tell]]:
+    """The compiled feed, and a bar that shows how far things are. Raises click.ClickException."""
     from streams.gtfs.compile import load
     from streams.gtfs.feed import FeedError
 
@@ -350,4 +385,4 @@ def _replay_with_progress(
         def tell(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=max(total, 1))
 
-        return replay(recording, network, out, settings, wanted, tell)
+        yield network, tell

@@ -294,7 +294,7 @@ class Line:
             np.array(vehicle), np.array(run), np.zeros(n, np.int64), np.array(pos), np.array(arrival, float),
             np.array(departure, float), np.array(settled, float), np.full(n, 0.0),
             np.full(n, 0 if planned else -1, np.int64), np.array([0.0, 100, 200, 300]), np.array([0, 4]),
-            np.array([0, 1, 2, -1]), *self.last, *self.times, *self.recovery, 120.0, link, *out,
+            np.array([0, 1, 2, -1]), np.zeros(1, np.int64), *self.last, *self.times, *self.recovery, 120.0, link, *out,
         )  # fmt: skip
         return [
             (int(a), *(float(v) for v in rest))
