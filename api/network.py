@@ -14,8 +14,12 @@ import numpy as np
 import orjson
 from starlette.types import ASGIApp
 
+from api.schedule import Schedule
+from streams import polyline
+
 EARTH_RADIUS_M = 6_371_008.8
 MAX_ANSWERS = 2048
+TIMETABLE = ("running_s", "trips", "frequencies")  # of a pattern: not for the map
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,10 @@ class Shape:
     lat: list[float]
     dist_m: list[float]
     heading_deg: list[float]
+
+    def coordinates(self) -> list[list[float]]:
+        """[lon, lat] of every point, as GeoJSON wants it."""
+        return [[lon, lat] for lon, lat in zip(self.lon, self.lat, strict=True)]
 
     def heading_at(self, dist_m: float) -> float:
         """Degrees clockwise from north at `dist_m`."""
@@ -40,7 +48,9 @@ class NetworkView:
     hash: str
     feed_version: str
     timezone: str
-    raw: dict[str, Any]
+    raw: dict[str, Any]  # the record without its timetable
+    value: bytes  # the record
+    schedule: Schedule
     routes: dict[str, dict[str, Any]]
     stops: dict[str, dict[str, Any]]
     patterns: dict[str, dict[str, Any]]
@@ -58,6 +68,11 @@ class NetworkView:
     def parse(cls, value: bytes) -> "NetworkView":
         """The view of a network record's bytes. Raises ValueError or KeyError when it is none."""
         raw = orjson.loads(value)
+        schedule = Schedule(raw)
+        del raw["calendar"]
+        for pattern in raw["patterns"]:
+            for name in TIMETABLE:
+                del pattern[name]
         stops = {s["stop_id"]: s for s in raw["stops"]}
         patterns = {p["pattern_id"]: p for p in raw["patterns"]}
         patterns_of: dict[str, list[str]] = {}
@@ -78,13 +93,15 @@ class NetworkView:
             feed_version=raw["feed_version"],
             timezone=raw["timezone"],
             raw=raw,
+            value=value,
+            schedule=schedule,
             routes={r["route_id"]: r for r in raw["routes"]},
             stops=stops,
             patterns=patterns,
             patterns_of=patterns_of,
             routes_at={k: sorted(v) for k, v in routes_at.items()},
             children=children,
-            shapes={k: _shape(p) for k, p in patterns.items() if len(p["polyline"]) > 1},
+            shapes={k: shape for k, p in patterns.items() if (shape := _shape(p)) is not None},
             stop_order=order,
             stop_words=[fold(f"{stops[s]['name']} {s}") for s in order],
             stop_lat=np.array([stops[s]["lat"] for s in order], dtype=np.float64),
@@ -129,7 +146,7 @@ class NetworkView:
             {
                 "type": "Feature",
                 "id": p,
-                "geometry": {"type": "LineString", "coordinates": self.patterns[p]["polyline"]},
+                "geometry": {"type": "LineString", "coordinates": self.shapes[p].coordinates()},
                 "properties": {
                     "pattern_id": p,
                     "direction_id": self.patterns[p]["direction_id"],
@@ -148,9 +165,13 @@ def fold(text: str) -> str:
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
 
 
-def _shape(pattern: dict[str, Any]) -> Shape:
-    points = np.asarray(pattern["polyline"], dtype=np.float64)
-    lon, lat = points[:, 0], points[:, 1]
+def _shape(pattern: dict[str, Any]) -> Shape | None:
+    points = np.array(polyline.decode(pattern["polyline"]), dtype=np.float64).reshape(-1, 2)
+    if len(points) != len(pattern["dist_m"]):
+        raise ValueError(f"pattern {pattern['pattern_id']!r}: points and distances differ in number")
+    if len(points) < 2:
+        return None
+    lat, lon = points[:, 0], points[:, 1]
     east = np.diff(lon) * np.cos(np.radians(lat[:-1]))
     heading = np.degrees(np.arctan2(east, np.diff(lat))) % 360.0
     return Shape(lon.tolist(), lat.tolist(), [float(d) for d in pattern["dist_m"]], heading.round(1).tolist())

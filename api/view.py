@@ -145,9 +145,8 @@ class View:
     # --- one method per topic
 
     def _apply_network(self, value: bytes) -> None:
-        network = NetworkView.parse(value)
-        if self._network is None or self._network.hash != network.hash or self._network.raw != network.raw:
-            self._network = network
+        if self._network is None or self._network.value != value:
+            self._network = NetworkView.parse(value)
             self._dirty.update(self._rows)
             self._changed = True
 

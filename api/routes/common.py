@@ -36,7 +36,8 @@ def documented(model: Any, *, missing: bool = False, geojson: bool = False) -> d
     return out
 
 
-def whole(request: Request) -> Snapshot:
+# Dependencies are coroutines: FastAPI calls plain functions in a thread, which costs more than they do.
+async def whole(request: Request) -> Snapshot:
     """The snapshot this request sees; a problem while it is not whole."""
     snapshot: Snapshot = request.scope["koridor.snapshot"]
     if snapshot.loading is not None:
@@ -53,7 +54,7 @@ def network_of(snapshot: Snapshot) -> NetworkView:
     return snapshot.network
 
 
-def bbox(
+async def bbox(
     bbox: Annotated[
         str | None,
         Query(
@@ -71,7 +72,7 @@ def bbox(
     return numbers[0], numbers[1], numbers[2], numbers[3]
 
 
-def near(
+async def near(
     near: Annotated[
         str | None, Query(description="lat,lon in degrees: nearest first, with distance_m", examples=["-6.195,106.823"])
     ] = None,

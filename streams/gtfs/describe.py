@@ -1,5 +1,6 @@
-"""What the topic `network` tells the API: names, stops, patterns and their lines, as one JSON record."""
+"""What the topic `network` tells the API: names, stops, patterns with lines and timetable, as one JSON record."""
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import orjson
 
 from streams.gtfs.network import Network
 from streams.kernels.projection import simplify
+from streams.polyline import encode
 
 TOLERANCE_M = 6.0
 
@@ -14,14 +16,23 @@ Array = np.ndarray
 
 
 def describe(network: Network) -> bytes:
-    """The record of this network; lines are drawn to within 6 m, `dist_m` (whole metres) stays that of the full shape.
+    """The record of this network.
 
     {"hash", "feed_version", "timezone",
      "routes":   [{"route_id", "short_name", "long_name", "color", "lane"}],
      "stops":    [{"stop_id", "name", "lat", "lon", "parent_id"}],
      "patterns": [{"pattern_id", "route_id", "direction_id", "headsign", "stop_ids", "stop_sequences", "stop_dist_m",
-                   "length_m", "polyline": [[lon, lat], ...], "dist_m": [...]}],
-     "headways": [{"pattern_id", "start_s", "end_s", "headway_s"}]}   seconds of the service day, frequencies only
+                   "length_m", "polyline", "dist_m",
+                   "running_s", "trips": {"trip_id", "service", "start_s", "running"},
+                   "frequencies": {"trip", "start_s", "end_s", "headway_s", "exact"}}],
+     "calendar": {"first_day", "n_days", "services": [{"service_id", "days"}]}}
+
+    polyline     text of streams.polyline, drawn to within 6 m; dist_m (whole metres) stays that of the full shape
+    running_s    different ways to be timed: whole seconds from each stop's arrival to the next one's
+    trips        columns; service is a position in calendar.services, running one in running_s, start_s the first
+                 departure in seconds of the service day
+    frequencies  columns; trip is a position in trips
+    days         the days from first_day (YYYY-MM-DD) on, a bit each, as hexadecimal digits, the first day highest
     """
     n = network
     keep = simplify(n.point_x, n.point_y, n.shape_start, TOLERANCE_M)
@@ -30,8 +41,9 @@ def describe(network: Network) -> bytes:
     for s in range(len(n.shape_ids)):
         at = np.arange(n.shape_start[s], n.shape_start[s + 1])
         at = at[keep[at]]
-        line = [[o, a] for o, a in zip(_round(lon[at], 5), _round(lat[at], 5), strict=True)]
+        line = encode(zip(lat[at].tolist(), lon[at].tolist(), strict=True))
         lines.append((line, np.rint(n.point_dist_m[at]).astype(int).tolist()))
+    times = _Times(n)
     return orjson.dumps(
         {
             "hash": n.hash,
@@ -59,22 +71,22 @@ def describe(network: Network) -> bytes:
                     strict=True,
                 )
             ],
-            "patterns": [_pattern(n, p, *lines[n.pattern_shape_ix[p]]) for p in range(len(n.pattern_ids))],
-            "headways": [
-                {"pattern_id": n.pattern_ids[p], "start_s": a, "end_s": b, "headway_s": h}
-                for p, a, b, h in zip(
-                    n.trip_pattern_ix[n.freq_trip_ix].tolist(),
-                    n.freq_start_s.tolist(),
-                    n.freq_end_s.tolist(),
-                    n.freq_headway_s.tolist(),
-                    strict=True,
-                )
+            "patterns": [
+                {**_pattern(n, p, *lines[n.pattern_shape_ix[p]]), **times.of(p)} for p in range(len(n.pattern_ids))
             ],
+            "calendar": {
+                "first_day": date.fromordinal(n.first_day).isoformat(),
+                "n_days": n.service_active.shape[1],
+                "services": [
+                    {"service_id": service, "days": np.packbits(days).tobytes().hex()}
+                    for service, days in zip(n.service_ids, n.service_active, strict=True)
+                ],
+            },
         }
     )
 
 
-def _pattern(n: Network, p: int, line: list[list[float]], dist_m: list[int]) -> dict[str, Any]:
+def _pattern(n: Network, p: int, line: str, dist_m: list[int]) -> dict[str, Any]:
     stops = slice(n.pstop_start[p], n.pstop_start[p + 1])
     direction = int(n.pattern_direction[p])
     return {
@@ -89,6 +101,48 @@ def _pattern(n: Network, p: int, line: list[list[float]], dist_m: list[int]) -> 
         "polyline": line,
         "dist_m": dist_m,
     }
+
+
+class _Times:
+    """The timetable by pattern: trips that are timed alike share one list of running times."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        patterns = np.arange(len(network.pattern_ids) + 1)
+        self.trips = np.argsort(network.trip_pattern_ix, kind="stable")
+        self.start = np.searchsorted(network.trip_pattern_ix[self.trips], patterns)
+        freq_pattern = network.trip_pattern_ix[network.freq_trip_ix]
+        self.freqs = np.argsort(freq_pattern, kind="stable")
+        self.freq_start = np.searchsorted(freq_pattern[self.freqs], patterns)
+
+    def of(self, p: int) -> dict[str, Any]:
+        """running_s, trips and frequencies of a pattern."""
+        n = self.network
+        trips = self.trips[self.start[p] : self.start[p + 1]]
+        freqs = self.freqs[self.freq_start[p] : self.freq_start[p + 1]]
+        ways: dict[tuple[int, ...], int] = {}
+        running = []
+        for trip in trips.tolist():
+            arrival = n.trip_time_arrival_s[n.trip_time_start[trip] : n.trip_time_start[trip + 1]].astype(np.float64)
+            seconds = np.rint(arrival).astype(int)
+            seconds[0] = round(float(n.trip_start_s[trip]))
+            running.append(ways.setdefault(tuple(np.diff(seconds).tolist()), len(ways)))
+        return {
+            "running_s": list(ways),
+            "trips": {
+                "trip_id": [n.trip_ids[t] for t in trips.tolist()],
+                "service": n.trip_service_ix[trips].tolist(),
+                "start_s": np.rint(n.trip_start_s[trips]).astype(int).tolist(),
+                "running": running,
+            },
+            "frequencies": {
+                "trip": np.searchsorted(trips, n.freq_trip_ix[freqs]).tolist(),
+                "start_s": np.rint(n.freq_start_s[freqs]).astype(int).tolist(),
+                "end_s": np.rint(n.freq_end_s[freqs]).astype(int).tolist(),
+                "headway_s": np.rint(n.freq_headway_s[freqs]).astype(int).tolist(),
+                "exact": n.freq_exact[freqs].astype(int).tolist(),
+            },
+        }
 
 
 def _round(values: Array, digits: int) -> list[float]:

@@ -10,6 +10,7 @@ import orjson
 
 from api.view import View
 from streams import messages
+from streams.polyline import encode
 from streams.settings import Api
 
 NOW = 1_764_288_000.0  # a minute like any other
@@ -19,7 +20,10 @@ CELL = h3.latlng_to_cell(LAT + 0.0075, LON, 10)
 
 
 def network(hash: str = "0123456789ab", feed_version: str = "test") -> bytes:
-    """Route 1 goes north along five stops (R1-0) and back (R1-1); route 2 crosses it eastward at stop C."""
+    """Route 1 goes north along five stops and back, every five minutes from 05:00 to 22:00; two minutes a stop.
+
+    Route 2 crosses it eastward at stop C, by timetable: at 07:00 and 07:30.
+    """
     stops = [
         {"stop_id": s, "name": f"{name}", "lat": LAT + i * STEP_DEG, "lon": LON, "parent_id": "T" if s == "C" else None}
         for i, (s, name) in enumerate(
@@ -49,17 +53,30 @@ def network(hash: str = "0123456789ab", feed_version: str = "test") -> bytes:
             ],
             "stops": stops,
             "patterns": [
-                _pattern("1:0:aaaaaa", "1", 0, "Eboni", "ABCDE", place),
-                _pattern("1:1:bbbbbb", "1", 1, "Akasia", "EDCBA", place),
-                _pattern("2:0:cccccc", "2", 0, "Jati", ["W", "C2", "X"], place),
+                _pattern("1:0:aaaaaa", "1", 0, "Eboni", "ABCDE", place, {"1-a": EVERY_FIVE}),
+                _pattern("1:1:bbbbbb", "1", 1, "Akasia", "EDCBA", place, {"1-b": EVERY_FIVE}),
+                _pattern("2:0:cccccc", "2", 0, "Jati", ["W", "C2", "X"], place, {"2-a": 25_200, "2-b": 27_000}),
             ],
-            "headways": [{"pattern_id": "1:0:aaaaaa", "start_s": 18000, "end_s": 79200, "headway_s": 300}],
+            "calendar": {
+                "first_day": "2025-01-01",
+                "n_days": 1024,
+                "services": [{"service_id": "D", "days": "ff" * 128}],
+            },
         }
     )
 
 
+EVERY_FIVE = (18_000, 79_200, 300)
+
+
 def _pattern(
-    pattern_id: str, route_id: str, direction_id: int, headsign: str, stops: Any, place: dict[str, tuple[float, float]]
+    pattern_id: str,
+    route_id: str,
+    direction_id: int,
+    headsign: str,
+    stops: Any,
+    place: dict[str, tuple[float, float]],
+    trips: dict[str, Any],
 ) -> dict[str, Any]:
     line = [[place[s][1], place[s][0]] for s in stops]
     k = np.radians(1.0) * 6_371_008.8
@@ -74,8 +91,19 @@ def _pattern(
         "stop_sequences": list(range(1, len(line) + 1)),
         "stop_dist_m": dist,
         "length_m": dist[-1],
-        "polyline": line,
-        "dist_m": dist,
+        "polyline": encode([(lat, lon) for lon, lat in line]),
+        "dist_m": [round(d) for d in dist],
+        "running_s": [[120] * (len(line) - 1)],
+        "trips": {
+            "trip_id": list(trips),
+            "service": [0] * len(trips),
+            "start_s": [times[0] if isinstance(times, tuple) else times for times in trips.values()],
+            "running": [0] * len(trips),
+        },
+        "frequencies": {
+            name: [([i, *times, 0])[place] for i, times in enumerate(trips.values()) if isinstance(times, tuple)]
+            for place, name in enumerate(("trip", "start_s", "end_s", "headway_s", "exact"))
+        },
     }
 
 

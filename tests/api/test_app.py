@@ -146,6 +146,7 @@ async def test_while_the_view_is_written_every_answer_is_whole(client, view):
             rows = {v["vehicle_id"]: v for v in (await client.get("/v1/vehicles?route_id=1")).json()["data"]}
             assert rows["B1"]["timestamp"] == rows["B2"]["timestamp"]
             seen.add(rows["B1"]["timestamp"])
+            await asyncio.sleep(0)
         return seen
 
     writing = asyncio.create_task(write())

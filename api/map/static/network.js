@@ -5,6 +5,27 @@ const RADIANS = Math.PI / 180;
 export const mercatorX = (lon) => (lon + 180) / 360;
 export const mercatorY = (lat) => 0.5 - Math.log(Math.tan(Math.PI / 4 + (lat * RADIANS) / 2)) / (2 * Math.PI);
 
+/** The [lon, lat] points of an encoded polyline (Google's, five decimals). */
+function decode(text) {
+  const points = [];
+  const last = [0, 0]; // lat, lon
+  let at = 0;
+  while (at < text.length) {
+    for (const axis of [0, 1]) {
+      let value = 0;
+      let five;
+      for (let shift = 0; ; shift += 5) {
+        five = text.charCodeAt(at++) - 63;
+        value |= (five & 31) << shift;
+        if (five < 32) break;
+      }
+      last[axis] += value & 1 ? ~(value >> 1) : value >> 1;
+    }
+    points.push([last[1] / 1e5, last[0] / 1e5]);
+  }
+  return points;
+}
+
 /** Fetch until it is there; `waiting` is told why it is not. */
 export async function loadNetwork(waiting) {
   for (;;) {
@@ -30,6 +51,7 @@ export class Network {
     this.patternsOf = new Map();
     this.routesAt = new Map();
     for (const p of raw.patterns) {
+      p.polyline = decode(p.polyline);
       if (p.polyline.length > 1) {
         p.x = p.polyline.map(([lon]) => mercatorX(lon));
         p.y = p.polyline.map(([, lat]) => mercatorY(lat));
