@@ -120,6 +120,9 @@ class City:
     overnight_s: float = setting(
         7200.0, "a bus of yesterday's service leads today's only if it passed this shortly before", "s", low=0.0
     )
+    hole_s: float = setting(
+        300.0, "a headway is unknown if nearly all vehicles were silent for so long since the bus ahead", "s", low=120.0
+    )
     indicator_window_s: float = setting(3600.0, "rolling window of the route indicators", "s", low=60.0, high=7200.0)
     alert_after_s: float = setting(60.0, "bunching and gaps are told once they have lasted this long", "s", low=0.0)
     lost_after_s: float = setting(120.0, "a vehicle in service is lost after so long without a ping", "s", low=5.0)

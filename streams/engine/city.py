@@ -66,7 +66,7 @@ class City:
     """The stage behind `positions` (see stage.py)."""
 
     name = "city"
-    version = 1
+    version = 2
     source = "positions"
 
     def __init__(

@@ -2,7 +2,8 @@
 
 Same route, same direction, same place; the variants of a route are merged. A passing puts itself into its ring
 (kernels/headways.py) and tells its own headway; one that comes late, moves or is withdrawn also tells the bus behind
-it anew, under the same identity with a higher revision. The words are TIDES's and the operators'.
+it anew, under the same identity with a higher revision. Across a night, or a hole in the data (silence.py), a headway
+is unknown, and no vehicle leads itself. The words are TIDES's and the operators'.
 """
 
 from dataclasses import dataclass
@@ -10,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from streams.engine.fleet import Fleet
 from streams.engine.names import grown
 from streams.engine.part import CityOutput, CityState, Facts
 from streams.engine.planned import Planned, rings_of
+from streams.engine.runs import Runs
+from streams.engine.silence import Heard, crossed
 from streams.gtfs.network import Network
 from streams.kernels import headways as kernels
 from streams.kernels.fleet import newest_rows
@@ -88,6 +92,8 @@ class State:
     gone: Array  # bool
     count: Array  # i4 (n_rings,)
     latest: dict[str, Array]  # by vehicle, see _LATEST
+    heard: Heard
+    holes: Array  # f8 (m, 2) stretches in which the source was silent, as the rings were told last
     changes: Changes | None = None  # of the record being observed; not kept
 
 
@@ -111,6 +117,7 @@ class Headways:
         self.network = network
         self.limits = band_limits(settings.city.headway_bands)
         self.overnight_s = settings.city.overnight_s
+        self.hole_s = settings.city.hole_s
         self.rings = rings_of(network, settings.city.gate_every)
         self.planned = Planned(network, self.rings)
         names = [network.gate_ids[g] for g in self.rings.gate_ix.tolist()]
@@ -139,6 +146,8 @@ class Headways:
             np.zeros((n, width), dtype=np.bool_),
             np.zeros(n, dtype=np.int32),
             {name: np.empty(0, dtype=dtype) for name, (dtype, _) in _LATEST.items()},
+            Heard(),
+            np.empty((0, 2)),
         )
 
     def observe(self, city: CityState, facts: Facts) -> CityOutput:
@@ -173,11 +182,14 @@ class Headways:
             "said": state.said[used][held].astype(np.int32),
             "gone": state.gone[used][held],
             "latest": state.latest,
+            "heard": state.heard.dump(),
+            "holes": state.holes,
         }
 
     def load(self, tree: Any, same_network: bool) -> State:
         """The rings of the same network; under another one they fill again within a headway."""
         state = self.fresh()
+        state.heard, state.holes = Heard.load(tree["heard"]), tree["holes"]
         if not same_network:
             return state
         used = tree["ring"]
@@ -209,13 +221,16 @@ class Headways:
             column = np.full(size, fill, dtype=dtype)
             column[vehicle[kept]] = state.latest[name][kept]
             state.latest[name] = number[column] if name in ("run", "leader") else column
+        state.heard.renumber(vehicle)
         state.changes = None
 
     def warm_up(self) -> None:
         """Compile the kernels on the shapes of the real arrays."""
         state = self.fresh()
         none = np.empty(0, dtype=np.int64)
-        _pass(state, none.astype(np.uint64), none, self.overnight_s, none, none, np.empty(0), none, np.empty(0, bool))
+        city = CityState(Fleet(), Runs(), {})
+        _pass(state, city, self.overnight_s, state.holes, self.hole_s, none, none, np.empty(0), none, np.empty(0, bool))
+        state.heard.observe(none, np.empty(0), 0)
         kernels.passed_at(none, none, state.time, state.run, state.gone, state.count)
         one = np.zeros(1, dtype=np.int64)
         if len(self.rings):
@@ -238,7 +253,9 @@ class Headways:
         ring = self._next_ring[pgate[v]]
         v, ring = v[ring >= 0], ring[ring >= 0]
         leader_time = kernels.passed_at(ring, leader[v], state.time, state.run, state.gone, state.count)
-        current[v] = np.fmax(current[v], np.round(city.fleet.timestamp[v] - leader_time, 2))
+        now = city.fleet.timestamp[v]
+        since = np.where(crossed(state.holes, leader_time, now, self.hole_s), np.nan, now - leader_time)
+        current[v] = np.fmax(current[v], np.round(since, 2))
         return current
 
     # --- inside
@@ -252,18 +269,20 @@ class Headways:
         known = (pattern >= 0) & (run >= 0) & (seq >= 0) & (seq < network.pgate_start[pattern_known + 1] - begin)
         ring = np.where(known, self.rings.of_pgate[np.where(known, begin + seq, 0)] if len(seq) else -1, -1)
         time = np.round(passings["arrival_time"], 2)
-        gone = passings["withdrawn"] | np.isnan(time)
+        revision, gone = passings["revision"], passings["withdrawn"] | np.isnan(time)
+        holes = state.holes
+        if state.heard.observe(facts.position_vehicle, facts.positions["timestamp"], len(city.fleet)):
+            holes = state.heard.holes(self.hole_s, state.holes)
+        if not np.array_equal(holes, state.holes):  # look at every ring again, before what is new
+            again = np.flatnonzero(state.count > 1)
+            n = len(again)
+            ring, run = np.concatenate([again, ring]), np.concatenate([np.full(n, -1), run])
+            time, gone = np.concatenate([np.full(n, np.nan), time]), np.concatenate([np.zeros(n, bool), gone])
+            revision = np.concatenate([np.zeros(n, dtype=np.int64), revision])
         found, lost = _pass(
-            state,
-            runs.key[: len(runs)],
-            runs.day[: len(runs)],
-            self.overnight_s,
-            ring.astype(np.int64),
-            run,
-            time,
-            passings["revision"],
-            gone,
+            state, city, self.overnight_s, holes, self.hole_s, ring.astype(np.int64), run, time, revision, gone
         )
+        state.holes = holes
         city.count("passings_of_unknown_gates", int(np.count_nonzero(~known)))
         city.count("passings_too_late_for_a_headway", lost)
         ring, run, time, leader, headway, revision, gone, old_time, old_headway = found
@@ -333,9 +352,10 @@ def ratio_of(headway_s: Array, planned_s: Array) -> Array:
 
 def _pass(
     state: State,
-    run_key: Array,
-    run_day: Array,
+    city: CityState,
     overnight_s: float,
+    holes: Array,
+    hole_s: float,
     ring: Array,
     run: Array,
     time: Array,
@@ -345,6 +365,8 @@ def _pass(
     """All passings of a record through the kernel: the changed rows, and how many passings found no place."""
     parts: list[tuple[Array, ...]] = []
     begin, lost = 0, 0
+    runs = city.runs
+    n = len(runs)
     size = 2 * len(ring) + kernels.ROOM
     while True:
         out = (
@@ -360,7 +382,8 @@ def _pass(
         )
         begin, k, missed = kernels.pass_gates(
             state.time, state.run, state.revision, state.said, state.gone, state.count,
-            run_key, run_day, overnight_s, begin, ring, run, time, revision, gone, *out,
+            runs.key[:n], runs.day[:n], runs.vehicle[:n], overnight_s, state.holes, holes, hole_s,
+            begin, ring, run, time, revision, gone, *out,
         )  # fmt: skip
         lost += missed
         parts.append(tuple(column[:k] for column in out))

@@ -38,3 +38,41 @@ def raise_to(level, vehicle, value):
     for i in range(len(vehicle)):
         if value[i] > level[vehicle[i]]:
             level[vehicle[i]] = value[i]
+
+
+@kernel
+def hear(vehicle, minute, newest, mask, held, count):
+    """Count in how many minutes each vehicle was heard of, and each minute's vehicles.
+
+    vehicle  (n,) i8;  minute (n,) i8 POSIX minute of event time, any order, repeats allowed
+    newest   (n_vehicles,) i8 the vehicle's newest minute, -1 none;  mask (n_vehicles,) u8 bit k: heard k minutes
+             before that. Both in place. A minute 64 or more before the newest is passed over
+    held     (places,) i8 the minute that a place (minute modulo places) holds, -1 none;  count (places,) i8 vehicles
+             heard in it. Both in place; a newer minute takes over its place
+
+    Returns whether a minute other than the newest of all has changed, or a new one has begun.
+    """
+    last = np.int64(-1)
+    for k in range(len(held)):
+        last = max(last, held[k])
+    changed = False
+    one = np.uint64(1)
+    for i in range(len(vehicle)):
+        v, m = vehicle[i], minute[i]
+        back = newest[v] - m
+        if back < 0:
+            mask[v] = mask[v] << np.uint64(-back) if newest[v] >= 0 and back > -64 else np.uint64(0)
+            newest[v] = m
+            back = 0
+        if back >= 64 or (mask[v] >> np.uint64(back)) & one == one:
+            continue
+        mask[v] |= one << np.uint64(back)
+        place = m % len(held)
+        if m > held[place]:
+            held[place] = m
+            count[place] = 0
+        if m == held[place]:
+            count[place] += 1
+            changed = changed or m != last
+            last = max(last, m)
+    return changed

@@ -57,11 +57,11 @@ def rings_of_gates(pgate_start, pgate_slot_ix, pgate_stop_pos, n_slots, every):
 @kernel
 def pass_gates(
     ring_time, ring_run, ring_revision, ring_said, ring_gone, ring_count,
-    run_key, run_day, day_gap_s,
+    run_key, run_day, run_vehicle, day_gap_s, holes_before, holes, hole_s,
     begin, ring, run, time, revision, gone,
     out_ring, out_run, out_time, out_leader, out_headway, out_revision, out_gone, out_old_time, out_old_headway,
 ):  # fmt: skip
-    """Put passings into their rings and tell every headway that changes: the run's own, and the one behind it.
+    """Put passings into their rings and tell every headway that changes: the run's own, and those behind it.
 
     ring_time      (n_rings, WIDTH) when the run passed, s; in order of (time, run key) up to ring_count
     ring_run       (n_rings, WIDTH) i4 number of the run
@@ -70,9 +70,13 @@ def pass_gates(
     ring_gone      (n_rings, WIDTH) bool withdrawn: keeps its place so that a repeat is known as one, leads nobody
     ring_count     (n_rings,) i4 passings held
     run_key        (n_runs,) u8 breaks ties of time by content;  run_day (n_runs,) i8 service day, 0 unknown
+    run_vehicle    (n_runs,) i8 no vehicle leads itself
     day_gap_s      a passing of another service day leads only within this
+    holes          (m, 2) f8 stretches of event time in which the source was silent; across hole_s or more of one
+                   nobody leads. holes_before: as they were when the rings were told last
     begin          first passing to take: the kernel stops when the output might not hold the next one
-    ring, run, time, revision, gone  (n,) the passings in the order in which they came; ring -1: not reported
+    ring, run, time, revision, gone  (n,) the passings in the order in which they came; ring -1: not reported; run -1:
+                   no passing, the ring is told again where `holes` make a difference
 
     Output rows (at least ROOM long): ring, run, time, the leader's run (-1 none), headway_s (NaN without a leader),
     revision of the row, gone (withdrawn), and the time and headway told before (time NaN: not told before; headway NaN
@@ -89,8 +93,6 @@ def pass_gates(
     old_time = np.empty(ROOM, np.float64)  # NaN: was not live
     old_leader = np.empty(ROOM, np.int64)
     old_headway = np.empty(ROOM, np.float64)
-    new_leader = np.empty(ROOM, np.int64)
-    new_headway = np.empty(ROOM, np.float64)
     k = 0
     lost = 0
     n = len(ring)
@@ -103,86 +105,78 @@ def pass_gates(
         c = ring_count[r]
         who = run[i]
         own = -1
-        for j in range(c):
-            if ring_run[r, j] == who:
-                own = j
-        if own >= 0 and revision[i] <= ring_revision[r, own]:
-            continue
-        if own < 0:
-            if gone[i]:
+        if who >= 0:
+            for j in range(c):
+                if ring_run[r, j] == who:
+                    own = j
+            if own >= 0 and revision[i] <= ring_revision[r, own]:
                 continue
-            if c == WIDTH:
-                first = ring_run[r, 0]
-                if time[i] < ring_time[r, 0] or (time[i] == ring_time[r, 0] and run_key[who] < run_key[first]):
-                    lost += 1
+            if own < 0:
+                if gone[i]:
                     continue
+                if c == WIDTH:
+                    first = ring_run[r, 0]
+                    if time[i] < ring_time[r, 0] or (time[i] == ring_time[r, 0] and run_key[who] < run_key[first]):
+                        lost += 1
+                        continue
 
         # what was told, as it stands
-        live = -1
         for j in range(c):
             s_time[j] = ring_time[r, j]
             s_run[j] = ring_run[r, j]
             s_revision[j] = ring_revision[r, j]
             s_said[j] = ring_said[r, j]
             s_gone[j] = ring_gone[r, j]
-            old_time[j] = np.nan
-            old_leader[j] = -1
-            old_headway[j] = np.nan
-            if not s_gone[j]:
-                old_time[j] = s_time[j]
-                if live >= 0:
-                    _behind(s_time, s_run, run_day, day_gap_s, live, j, old_leader, old_headway)
-                live = j
+            old_time[j] = np.nan if s_gone[j] else s_time[j]
+            ahead = _ahead(
+                s_time, s_run, s_gone, run_day, run_vehicle, day_gap_s, holes if who >= 0 else holes_before, hole_s, j
+            )
+            old_leader[j] = s_run[ahead] if ahead >= 0 else -1
+            old_headway[j] = _between(s_time, ahead, j)
 
         # the change, and the passing's place in the new order
-        if own < 0:
-            own = c
-            c += 1
-            s_run[own] = who
-            s_said[own] = 0
-            s_time[own] = time[i]
-            old_time[own] = np.nan
-            old_leader[own] = -1
-            old_headway[own] = np.nan
-        elif not gone[i]:
-            s_time[own] = time[i]
-        s_revision[own] = revision[i]
-        s_gone[own] = gone[i]
-        while own > 0 and _before(s_time, s_run, run_key, own, own - 1):
-            _swap(s_time, s_run, s_revision, s_said, s_gone, old_time, old_leader, old_headway, own, own - 1)
-            own -= 1
-        while own + 1 < c and _before(s_time, s_run, run_key, own + 1, own):
-            _swap(s_time, s_run, s_revision, s_said, s_gone, old_time, old_leader, old_headway, own, own + 1)
-            own += 1
-
-        # what is true now
-        live = -1
-        for j in range(c):
-            new_leader[j] = -1
-            new_headway[j] = np.nan
-            if not s_gone[j]:
-                if live >= 0:
-                    _behind(s_time, s_run, run_day, day_gap_s, live, j, new_leader, new_headway)
-                live = j
+        if who >= 0:
+            if own < 0:
+                own = c
+                c += 1
+                s_run[own] = who
+                s_said[own] = 0
+                s_time[own] = time[i]
+                old_time[own] = np.nan
+                old_leader[own] = -1
+                old_headway[own] = np.nan
+            elif not gone[i]:
+                s_time[own] = time[i]
+            s_revision[own] = revision[i]
+            s_gone[own] = gone[i]
+            while own > 0 and _before(s_time, s_run, run_key, own, own - 1):
+                _swap(s_time, s_run, s_revision, s_said, s_gone, old_time, old_leader, old_headway, own, own - 1)
+                own -= 1
+            while own + 1 < c and _before(s_time, s_run, run_key, own + 1, own):
+                _swap(s_time, s_run, s_revision, s_said, s_gone, old_time, old_leader, old_headway, own, own + 1)
+                own += 1
 
         # tell the difference: the run itself first, then those behind
         for m in range(-1, c):
             j = own if m < 0 else m
-            if m == own:
+            if j < 0 or m == own:
                 continue
+            ahead = _ahead(s_time, s_run, s_gone, run_day, run_vehicle, day_gap_s, holes, hole_s, j)
+            leader = s_run[ahead] if ahead >= 0 else -1
+            headway = _between(s_time, ahead, j)
             was = not np.isnan(old_time[j])
             if s_gone[j]:
                 told = was
             else:
-                same = was and old_leader[j] == new_leader[j] and old_time[j] == s_time[j]
-                same = same and (old_headway[j] == new_headway[j] or new_leader[j] < 0)
+                same = was and old_leader[j] == leader and old_time[j] == s_time[j]
+                same = same and (old_headway[j] == headway or leader < 0)
                 told = not same
             if told:
                 out_ring[k] = r
                 out_run[k] = s_run[j]
                 out_time[k] = s_time[j]
-                out_leader[k] = new_leader[j]
-                out_headway[k] = new_headway[j]
+                out_leader[k] = leader
+                out_headway[k] = headway
                 out_revision[k] = s_said[j]
                 out_gone[k] = s_gone[j]
                 out_old_time[k] = old_time[j]
@@ -218,13 +212,30 @@ def passed_at(ring, run, ring_time, ring_run, ring_gone, ring_count):
 
 
 @kernel
-def _behind(time, run, run_day, day_gap_s, leader, j, out_leader, out_headway):
-    """Headway of `j` behind `leader`, unless a night lies between them."""
-    gap = np.rint((time[j] - time[leader]) * 100.0) / 100.0
-    a, b = run_day[run[leader]], run_day[run[j]]
-    if a == b or a == 0 or b == 0 or gap <= day_gap_s:
-        out_leader[j] = run[leader]
-        out_headway[j] = gap
+def _ahead(time, run, gone, run_day, run_vehicle, day_gap_s, holes, hole_s, j):
+    """Place of the passing that leads the one at `j`: the last one before it of another vehicle; -1 without one.
+
+    None either where a night or a hole in the data lies between: who passed in it nobody knows.
+    """
+    if gone[j]:
+        return -1
+    for i in range(j - 1, -1, -1):
+        if gone[i] or run_vehicle[run[i]] == run_vehicle[run[j]]:
+            continue
+        a, b = run_day[run[i]], run_day[run[j]]
+        if a != b and a != 0 and b != 0 and not _between(time, i, j) <= day_gap_s:
+            return -1
+        for h in range(len(holes)):
+            if min(time[j], holes[h, 1]) - max(time[i], holes[h, 0]) >= hole_s:
+                return -1
+        return i
+    return -1
+
+
+@kernel
+def _between(time, leader, j):
+    """Seconds from the passing at `leader` to that at `j`, hundredths; NaN without a leader."""
+    return np.rint((time[j] - time[leader]) * 100.0) / 100.0 if leader >= 0 else np.nan
 
 
 @kernel

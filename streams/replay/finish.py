@@ -19,10 +19,9 @@ _STATUS = {"INCOMING_AT": "Incoming at", "STOPPED_AT": "Stopped at", "IN_TRANSIT
 class Finish:
     """The finished tables of a run, by name."""
 
-    def __init__(self, network: Network, parts: dict[str, Parts], overnight_s: float, window_s: int) -> None:
+    def __init__(self, network: Network, parts: dict[str, Parts], window_s: int) -> None:
         self.network = network
         self.parts = parts
-        self.overnight_s = overnight_s
         self.window_s = window_s
         self._cells = reference.Cells(network)
         self._passings = _last_word(parts["passings"].scan(), "trip_id_performed", "gate_seq")
@@ -110,15 +109,15 @@ class Finish:
         )
 
     def _stop_visits(self) -> pl.LazyFrame:
-        visits = self._visits().collect().lazy()  # used four times below
+        visits = self._visits().collect().lazy()  # used three times below
         used = visits.select(pl.col("trip_id_scheduled").drop_nulls().unique()).collect().to_series().to_list()
         planned = reference.trip_stops(self.network, used).rename({"trip_id": "trip_id_scheduled"})
         headways = self._headways.select(
-            "trip_id_performed", "stop_id", "scheduled_headway_s", arrival_ms=_ms("event_timestamp")
-        ).unique(["trip_id_performed", "stop_id", "arrival_ms"], keep="first", maintain_order=True)
+            "trip_id_performed", "stop_id", "headway_s", "scheduled_headway_s", "leader_id",
+            arrival_ms=_ms("event_timestamp"),
+        ).unique(["trip_id_performed", "stop_id", "arrival_ms"], keep="first", maintain_order=True)  # fmt: skip
         return (
-            self._followed(visits)
-            .join(self._days(visits), on="service_date", how="left")
+            visits.join(self._days(visits), on="service_date", how="left")
             .join(planned, on=["trip_id_scheduled", "stop_pos"], how="left")
             .with_columns(arrival_ms=_ms("arrival_time"))
             .join(headways, on=["trip_id_performed", "stop_id", "arrival_ms"], how="left")
@@ -135,37 +134,6 @@ class Finish:
                 schedule_relationship=pl.col("schedule_relationship").fill_null("Scheduled"),
             )
         )
-
-    def _followed(self, visits: pl.LazyFrame) -> pl.LazyFrame:
-        """Visits with the headway to the previous other vehicle of the same route and direction at the same stop."""
-        # A loop's last stop is its first: who ends there is not ahead of who begins there.
-        ends = pl.col("is_loop") & (pl.col("stop_pos") == pl.col("last_pos"))
-        place = ["route_id", "direction_id", "stop_id", "ends"]
-        another = (pl.col("vehicle_id") != pl.col("vehicle_id").shift(1)).over(place)
-
-        def ahead(name: str) -> pl.Expr:
-            """Of the last visit before this vehicle came: it may have several in a row."""
-            before = pl.col(name).shift(1).over(place)
-            return pl.when(another).then(before).forward_fill().over(place)
-
-        seen = (
-            visits.filter(pl.col("arrival_time").is_not_null())
-            .with_columns(ends=ends)
-            .sort("arrival_time", "vehicle_id", "trip_id_performed", "stop_pos")
-        )
-        followed = seen.with_columns(
-            leader_id=ahead("vehicle_id"),
-            leader_time=ahead("arrival_time"),
-            leader_date=ahead("service_date"),
-        ).with_columns(headway_s=(pl.col("arrival_time") - pl.col("leader_time")).round(2))
-        overnight = (pl.col("leader_date") != pl.col("service_date")) & (pl.col("headway_s") > self.overnight_s)
-        followed = followed.select(
-            "trip_id_performed",
-            "gate_seq",
-            leader_id=pl.when(~overnight).then("leader_id"),
-            headway_s=pl.when(~overnight).then("headway_s"),
-        )
-        return visits.join(followed, on=["trip_id_performed", "gate_seq"], how="left")
 
     def _trips_performed(self) -> pl.LazyFrame:
         visits = self._visits()

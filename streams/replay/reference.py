@@ -22,7 +22,7 @@ def _known(values: Array) -> pl.Series:
 
 
 def patterns(network: Network) -> pl.LazyFrame:
-    """One row per pattern: pattern_id, route_id, direction_id, shape_id, last_pos (of its stops), is_loop."""
+    """One row per pattern: pattern_id, route_id, direction_id, shape_id, last_pos (of its stops)."""
     return pl.LazyFrame(
         {
             "pattern_id": pl.Series(network.pattern_ids, dtype=pl.String),
@@ -30,7 +30,6 @@ def patterns(network: Network) -> pl.LazyFrame:
             "direction_id": _known(network.pattern_direction),
             "shape_id": _ids(network.shape_ids, network.pattern_shape_ix),
             "last_pos": np.diff(network.pstop_start).astype(np.int64) - 1,
-            "is_loop": network.pattern_is_loop,
         }
     )
 

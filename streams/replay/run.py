@@ -142,7 +142,7 @@ def replay(
         engine.run(tell)
         counts.engine_s = time.perf_counter() - begun
         begun = time.perf_counter()
-        finish = Finish(network, parts, settings.city.overnight_s, settings.city.window_s)
+        finish = Finish(network, parts, settings.city.window_s)
         for done, table in enumerate(tables.ALL):
             tell(f"writing {table.name}", done, len(tables.ALL))
             if table in wanted:

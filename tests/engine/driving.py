@@ -21,7 +21,7 @@ DAY = date(2026, 3, 4)
 
 @dataclass(frozen=True)
 class Fact:
-    """What one ping gave: gate `seq` of the pattern passed, or only a position."""
+    """What one ping gave: gate `seq` of the pattern passed, or only a position. Time NaN: a stop that was missed."""
 
     time: float
     vehicle: str
@@ -99,6 +99,8 @@ class Log:
                         "withdrawn": f.withdrawn,
                     }
                 )
+            if f.time != f.time:
+                continue
             x, y = network.gate_x[network.pgate_gate_ix[gate]], network.gate_y[network.pgate_gate_ix[gate]]
             lat, lon = network.unproject(x, y)
             positions.append(

@@ -17,7 +17,7 @@ from streams.engine.indicators import Indicators
 from streams.settings import City as CitySettings
 from streams.settings import Settings
 from tests.drawing import draw
-from tests.engine.driving import Log, final, rows_of
+from tests.engine.driving import Fact, Log, final, rows_of
 
 LATENESS_S = 30.0
 # the whole city is asked for statements at every grid point: fewer examples, each of many moments
@@ -124,6 +124,20 @@ def test_law_1_headways_do_not_depend_on_batches_repeats_or_order(drive, jitter,
     log, runs = drive
     plain = final_rows(log, [merge(runs, [0.0])])
     assert final_rows(log, cut(merge(runs, jitter), batch, again)) == plain
+
+
+@FEWER
+@given(drives(), st.integers(1, 25), st.integers(4, 12), jitters, sizes, repeats)
+def test_law_1_holds_across_a_silence_of_the_source(drive, begin, minutes, jitter, batch, again):
+    log, runs = drive
+    seven = log.clock("07:00:00")
+    others = [
+        [Fact(seven + 60.0 * m + 5 * i, f"other{i}", None, 0, 0, passes=False) for m in range(45)] for i in range(6)
+    ]
+    silence = range(60 * begin, 60 * (begin + minutes))
+    heard = [[f for f in run if int(f.time - seven) not in silence] for run in runs + others]
+    plain = final_rows(log, [merge(heard, [0.0])])
+    assert final_rows(log, cut(merge(heard, jitter), batch, again)) == plain
 
 
 @st.composite

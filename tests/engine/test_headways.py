@@ -174,6 +174,40 @@ def test_a_place_that_a_run_passes_twice_is_two_places_with_two_names():
     assert {r["headway_s"] for r in rows.values() if r["vehicle_id"] == "v2"} == {180.0}
 
 
+def test_a_headway_across_a_silence_of_all_vehicles_is_unknown_until_one_was_heard_after_all():
+    network, drawing = draw(STREET, {"R": "ABCDE", "R-back": "EDCBA"})
+    log = Log(network, drawing)
+    seven = log.clock("07:00:00")
+    others = [
+        fact
+        for vehicle in range(6)
+        for fact in log.run(f"o{vehicle}", "R-back", seven, first=0, last=1, delays=[(0, 3600.0)])[::6]
+    ]
+    before, after = log.run("v1", "R", "07:01:00"), log.run("v2", "R", "07:31:00")
+
+    def loud(begin, end):
+        return [f for f in others if begin <= f.time < end]
+
+    city = city_of(network)
+    state = city.fresh(0)
+    facts = sorted(loud(seven, seven + 600) + before, key=lambda f: f.time)
+    facts += sorted(loud(seven + 1500, seven + 3600) + after, key=lambda f: f.time)
+    rows = told(city, log, [[f] for f in facts], state)
+    assert at_stop(rows, "C")[1:] == [("v2", None, None)]
+    rows += told(city, log, [loud(seven + 600, seven + 1500)], state)
+    assert at_stop(rows, "C")[1:] == [("v2", "v1", 1800.0)]
+    again = city.load(city.dump(state), 0)
+    assert np.array_equal(again.parts["headways"].holes, state.parts["headways"].holes)
+
+
+def test_a_vehicle_does_not_lead_itself():
+    network, drawing = draw(STREET, {"R": "ABCDE"})
+    log = Log(network, drawing)
+    batches = [log.run(v, "R", at) for v, at in (("v1", "07:00:00"), ("v2", "07:04:00"), ("v2", "07:05:00"))]
+    rows = told(city_of(network), log, batches)
+    assert at_stop(rows, "C")[1:] == [("v2", "v1", 240.0), ("v2", "v1", 300.0)]
+
+
 def test_a_timetable_gives_the_gap_to_the_trip_before():
     trips = {"R": ["07:00:00", "07:10:00", "07:40:00"]}
     network, drawing = draw(STREET, {"R": "ABCDE"}, trips=trips)
@@ -207,7 +241,7 @@ def test_headways_at_a_stop_sum_to_last_minus_first(starts):
     log = Log(network, drawing)
     seven = log.clock("07:00:00")
     runs = [log.run(f"v{i}", "R", float(seven + s)) for i, s in enumerate(starts)]
-    rows = final(told(city_of(network), log, runs)).values()
+    rows = final(told(city_of(network, hole_s=1e6), log, runs)).values()
     for stop in "ABCDE":
         here = [r for r in rows if r["stop_id"] == stop]
         times = [r["event_timestamp"] for r in here]

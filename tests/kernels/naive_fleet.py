@@ -10,3 +10,8 @@ def newest_rows(rows):
 def raise_to(level, rows):
     """The levels after rows of (vehicle, value)."""
     return [max([have, *(float(value) for v, value in rows if v == vehicle)]) for vehicle, have in enumerate(level)]
+
+
+def hear(rows):
+    """How many vehicles were heard in each minute: rows of (vehicle, minute)."""
+    return {m: len({v for v, at in rows if at == m}) for _, m in rows}

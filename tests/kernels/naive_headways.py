@@ -22,10 +22,10 @@ def rings_of_gates(patterns, every, most):
     return [[key if key in reported else None for key in keys] for keys in visits]
 
 
-def final_headways(facts, day_of, day_gap_s):
+def final_headways(facts, day_of, day_gap_s, vehicle_of=lambda run: run, holes=(), hole_s=300.0):
     """Leader and headway of every passing that is true in the end; nothing is forgotten.
 
-    `facts`: (ring, run, time, revision, gone) in any order; runs are strings.
+    `facts`: (ring, run, time, revision, gone) in any order; runs are strings. `holes`: (begin, end).
     """
     newest = {}
     for ring, run, time, revision, gone in facts:
@@ -40,10 +40,13 @@ def final_headways(facts, day_of, day_gap_s):
         passings.sort()
         for i, (time, run) in enumerate(passings):
             leader, headway = None, math.nan
-            if i:
-                gap = round(time - passings[i - 1][0], 2)
-                if day_of(run) == day_of(passings[i - 1][1]) or gap <= day_gap_s:
-                    leader, headway = passings[i - 1][1], gap
+            others = [p for p in passings[:i] if vehicle_of(p[1]) != vehicle_of(run)]
+            if others:
+                before, other = others[-1]
+                gap = round(time - before, 2)
+                silent = max((min(time, end) - max(before, begin) for begin, end in holes), default=0.0)
+                if (day_of(run) == day_of(other) or gap <= day_gap_s) and silent < hole_s:
+                    leader, headway = other, gap
             out[ring, run] = (time, leader, headway)
     return out
 

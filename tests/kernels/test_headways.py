@@ -18,7 +18,7 @@ DAY = {0: 738_000, 1: 738_001}
 class Rings:
     """The kernel's arrays, with runs named by strings and every told row kept."""
 
-    def __init__(self, n_rings, day_of=lambda run: DAY[0], day_gap_s=7200.0):
+    def __init__(self, n_rings, day_of=lambda run: DAY[0], day_gap_s=7200.0, vehicle_of=lambda run: run, hole_s=300.0):
         w = kernels.WIDTH
         self.arrays = (
             np.full((n_rings, w), np.nan),
@@ -31,20 +31,29 @@ class Rings:
         self.runs = []
         self.day_of = day_of
         self.day_gap_s = day_gap_s
+        self.vehicle_of = vehicle_of
+        self.hole_s = hole_s
+        self.holes = np.empty((0, 2))
         self.told = {}  # (ring, run): (time, leader, headway), as a reader of the topic keeps it
         self.revisions = {}
         self.lost = 0
         self.forgetful = False  # the leader of the passing that is withdrawn was dropped from the ring before
 
-    def feed(self, facts, room=None):
+    def feed(self, facts, room=None, holes=None):
+        """`holes`: they are these from now on, so that every ring is told again first."""
+        holes = self.holes if holes is None else np.array(holes, float).reshape(-1, 2)
+        if len(holes) != len(self.holes) or (holes != self.holes).any():
+            facts = [*((r, None, math.nan, 0, False) for r in range(len(self.arrays[0]))), *facts]
         for _, run, *_ in facts:
-            if run not in self.runs:
+            if run is not None and run not in self.runs:
                 self.runs.append(run)
         # a run's key must be ordered like its name for the twin to settle ties alike
         key = np.array([int.from_bytes(r.encode().ljust(8, b"\0")[:8], "big") for r in self.runs], np.uint64)
         day = np.array([self.day_of(r) for r in self.runs], np.int64)
         ring = np.array([f[0] for f in facts], np.int64)
-        run = np.array([self.runs.index(f[1]) for f in facts], np.int64)
+        run = np.array([-1 if f[1] is None else self.runs.index(f[1]) for f in facts], np.int64)
+        vehicles = [self.vehicle_of(r) for r in self.runs]
+        vehicle = np.array([vehicles.index(v) for v in vehicles], np.int64)
         time = np.array([f[2] for f in facts], np.float64)
         revision = np.array([f[3] for f in facts], np.int64)
         gone = np.array([f[4] for f in facts], np.bool_)
@@ -57,12 +66,14 @@ class Rings:
                 np.empty(size), np.empty(size, np.int64), np.empty(size, np.bool_), np.empty(size), np.empty(size),
             )  # fmt: skip
             begin, k, lost = kernels.pass_gates(
-                *self.arrays, key, day, self.day_gap_s, begin, ring, run, time, revision, gone, *out
-            )
+                *self.arrays, key, day, vehicle, self.day_gap_s, self.holes, holes, self.hole_s,
+                begin, ring, run, time, revision, gone, *out,
+            )  # fmt: skip
             self.lost += lost
             rows += list(zip(*(column[:k].tolist() for column in out), strict=True))
             if begin >= len(ring):
                 break
+        self.holes = holes
         for r, who, at, leader, headway, revision, is_gone, old_time, old_headway in rows:
             identity = (r, self.runs[who])
             before = self.told.pop(identity, None)
@@ -198,15 +209,55 @@ def histories(draw):
     return [next(queues[i]) for i in order]
 
 
-@given(histories(), st.integers(1, 5), st.sampled_from([None, 1]))
-def test_headways_agree_with_sorting_everything_in_the_end(facts, batch, room):
+def test_no_vehicle_leads_itself():
+    rings = Rings(1, vehicle_of=lambda run: run[0])
+    rings.feed([(0, "a1", 100.0, 0, False), (0, "b1", 400.0, 0, False), (0, "b2", 420.0, 0, False)])
+    assert rings.told[0, "b2"] == (420.0, "a1", 320.0)
+    rings.feed([(0, "a1", 100.0, 1, True)])
+    assert rings.told[0, "b2"][1] is None
+
+
+def test_across_a_hole_in_the_data_nobody_leads():
+    rings = Rings(1)
+    facts = [(0, "a", 0.0, 0, False), (0, "b", 400.0, 0, False), (0, "c", 1000.0, 0, False), (0, "d", 1100.0, 0, False)]
+    rings.feed(facts, holes=[(420.0, 780.0)])
+    assert [rings.told[0, run][1] for run in "abcd"] == [None, "a", None, "c"]
+
+
+def test_a_hole_that_turns_out_to_be_none_tells_the_headways_across_it():
+    rings = Rings(2)
+    facts = [(r, run, t, 0, False) for r in (0, 1) for run, t in (("a", 0.0), ("b", 1000.0), ("c", 1600.0))]
+    rings.feed(facts, holes=[(60.0, 900.0)])
+    assert rings.told[1, "b"][1] is None
+    rows = rings.feed([], holes=[(60.0, 240.0), (600.0, 900.0)], room=1)
+    assert rows == [], "two stretches of which one is long enough"
+    rows = rings.feed([], holes=[(60.0, 240.0)], room=1)
+    assert [rings.runs[row[1]] for row in rows] == ["b", "b"]
+    assert rings.told[1, "b"] == (1000.0, "a", 1000.0)
+    assert rings.feed([], holes=[]) == []
+
+
+@given(
+    histories(),
+    st.integers(1, 5),
+    st.sampled_from([None, 1]),
+    st.integers(2, 8),
+    st.lists(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 4)), max_size=2), max_size=3),
+)
+def test_headways_agree_with_sorting_everything_in_the_end(facts, batch, room, vehicles, silences):
     def day_of(run):
         return DAY[int(run[0])]
 
-    rings = Rings(3, day_of, 7200.0)
-    for start in range(0, len(facts), batch):
-        rings.feed(facts[start : start + batch], room)
-    expected = naive.final_headways(facts, day_of, 7200.0)
+    def vehicle_of(run):
+        return ord(run[1]) % vehicles
+
+    rings = Rings(3, day_of, 7200.0, vehicle_of)
+    holes = []
+    for i, start in enumerate(range(0, len(facts), batch)):
+        if i < len(silences):
+            holes = [(300.0 * begin, 300.0 * (begin + length)) for begin, length in sorted(silences[i])]
+        rings.feed(facts[start : start + batch], room, holes)
+    expected = naive.final_headways(facts, day_of, 7200.0, vehicle_of, holes)
     assert rings.told.keys() == expected.keys()
     for identity, row in expected.items():
         assert rings.told[identity] == pytest.approx(row, nan_ok=True)

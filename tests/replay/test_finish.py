@@ -66,7 +66,7 @@ class Run:
         self.parts[name].add(frame)
 
     def table(self, name: str) -> list[dict[str, Any]]:
-        finish = Finish(self.network, self.parts, overnight_s=3600.0, window_s=300)
+        finish = Finish(self.network, self.parts, window_s=300)
         return finish.table(tables.BY_NAME[name]).collect().to_dicts()
 
 
@@ -110,7 +110,7 @@ def when(at: float) -> datetime:
 
 
 def test_a_table_without_rows_has_its_columns(run: Run) -> None:
-    finish = Finish(run.network, run.parts, 3600.0, 300)
+    finish = Finish(run.network, run.parts, 300)
     for table in tables.ALL:
         frame = finish.table(table).collect()
         assert frame.height == 0
@@ -143,8 +143,6 @@ def test_a_visit_has_its_times_dwell_stop_and_headway(run: Run) -> None:
         n.pstop_sequence[n.pstop_start[n.pattern_ix[first["pattern_id"]]] + 1]
     )
     assert (first["actual_arrival_time"], first["dwell"]) == (when(100.0), 10)
-    assert (first["headway_s"], first["leader_id"]) == (None, None)
-    assert (second["headway_s"], second["leader_id"]) == (300.0, "v1")
     assert (second["actual_departure_time"], second["dwell"]) == (None, None)
     assert second["schedule_arrival_time"] is None  # by frequency: there is no planned time
 
@@ -179,54 +177,9 @@ def test_a_visit_not_seen_has_a_row_without_times(run: Run) -> None:
     assert missing["actual_arrival_time"] is missing["headway_s"] is missing["dwell"] is None
 
 
-def test_the_vehicle_ahead_is_another_one_and_of_the_same_route(run: Run) -> None:
+def test_headways_of_visits_are_those_of_the_city(run: Run) -> None:
     n = run.network
-    again = {"trip_id_performed": f"{DAY}:v1:2"}
-    run.say(
-        "passings",
-        passing(n, "v0", 1, 0.0),
-        passing(n, "v1", 1, 100.0),
-        passing(n, "v1", 1, 500.0, **again),
-        passing(n, "w", 1, 550.0, route="S"),
-        passing(n, "v2", 1, 600.0),
-    )
-    visits = {v["trip_id_performed"]: v for v in run.table("stop_visits")}
-    assert visits[f"{DAY}:v1:2"]["headway_s"] == 500.0
-    assert visits[f"{DAY}:v1:2"]["leader_id"] == "v0"
-    assert (visits[f"{DAY}:v2:1"]["headway_s"], visits[f"{DAY}:v2:1"]["leader_id"]) == (100.0, "v1")
-    assert visits[f"{DAY}:w:1"]["leader_id"] is None
-
-
-def test_no_headway_over_night(run: Run) -> None:
-    n = run.network
-    run.say("passings", passing(n, "v1", 1, 0.0))
-    run.say("passings", passing(n, "v2", 1, 20_000.0, trip_id_performed="2026-03-11:v2:1"))
-    assert [v["headway_s"] for v in run.table("stop_visits")] == [None, None]
-
-
-def test_a_loops_end_does_not_lead_its_beginning(tmp_path: Path) -> None:
-    picture = """
-      A-----B
-      |     |
-      +-----C
-    """
-    loop, _ = draw(picture, {"L": "ABCA"})
-    assert loop.pattern_is_loop.tolist() == [True]
-    run = Run(loop, tmp_path)
-    run.say(
-        "passings",
-        passing(loop, "v1", 0, 0.0, route="L"),
-        passing(loop, "v1", 3, 900.0, route="L"),
-        passing(loop, "v2", 0, 910.0, route="L"),
-        passing(loop, "v2", 3, 1800.0, route="L"),
-    )
-    headways = {(v["vehicle_id"], v["trip_stop_sequence"]): v["headway_s"] for v in run.table("stop_visits")}
-    assert headways == {("v1", 1): None, ("v1", 4): None, ("v2", 1): 910.0, ("v2", 4): 900.0}
-
-
-def test_scheduled_headways_come_from_the_city(run: Run) -> None:
-    n = run.network
-    run.say("passings", passing(n, "v1", 1, 100.0))
+    run.say("passings", passing(n, "v1", 1, 100.0), passing(n, "v1", 2, 300.0))
     run.say(
         "headways",
         {
@@ -234,11 +187,15 @@ def test_scheduled_headways_come_from_the_city(run: Run) -> None:
             "gate_id": "g",
             "stop_id": "B",
             "event_timestamp": T0 + 100.0,
+            "headway_s": 290.0,
             "scheduled_headway_s": 600.0,
+            "leader_id": "v0",
             "vehicle_id": "v1",
         },
     )
-    assert run.table("stop_visits")[0]["scheduled_headway_s"] == 600.0
+    b, c = run.table("stop_visits")
+    assert (b["headway_s"], b["scheduled_headway_s"], b["leader_id"]) == (290.0, 600.0, "v0")
+    assert (c["headway_s"], c["scheduled_headway_s"], c["leader_id"]) == (None, None, None)
 
 
 def test_a_trip_without_its_ends_begins_and_ends_where_it_was_seen(run: Run) -> None:
