@@ -22,9 +22,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import consumer, problems, schema
 from api.answers import Shortcut
+from api.gtfs_rt.feeds import Feeds
 from api.live import Hub
 from api.metrics import Measured, Metrics
-from api.routes import health, map, routes, stops, traffic, vehicles
+from api.routes import gtfs_rt, health, map, routes, stops, traffic, vehicles
 from api.view import View
 from streams.settings import Settings, WrongSetting
 
@@ -44,7 +45,9 @@ class Service:
         app: ASGIApp = Shortcut(api, view)
         if settings.api.cors_origins:
             origins = [o.strip() for o in settings.api.cors_origins.split(",")]
-            app = CORSMiddleware(app, allow_origins=origins, allow_methods=["GET"], expose_headers=["etag"])
+            app = CORSMiddleware(
+                app, allow_origins=origins, allow_methods=["GET", "HEAD"], expose_headers=["etag", "last-modified"]
+            )
         self._app = Measured(app, api.state.metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,6 +63,7 @@ def create_app(settings: Settings, view: View | None = None, clock: Callable[[],
     view = view or View(settings.api)
     hub = Hub(settings.api.live_backlog_kb * 1024, settings.api.keep_alive_s)
     view.subscribe(hub.publish)
+    feeds = Feeds(settings.api.gtfs_rt_s)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -68,6 +72,7 @@ def create_app(settings: Settings, view: View | None = None, clock: Callable[[],
             tasks = [
                 asyncio.create_task(_tick(view, settings.api.tick_s, clock)),
                 asyncio.create_task(consumer.follow(settings, view, clock)),
+                asyncio.create_task(feeds.refresh(lambda: view.snapshot)),
             ]
             for task in tasks:
                 task.add_done_callback(_end_with)
@@ -88,8 +93,9 @@ def create_app(settings: Settings, view: View | None = None, clock: Callable[[],
         separate_input_output_schemas=False,
     )
     api.state.settings, api.state.hub, api.state.metrics = settings, hub, Metrics(view, hub)
+    api.state.feeds = feeds
     problems.install(api)
-    for module in (vehicles, routes, stops, traffic, map, health):
+    for module in (vehicles, routes, stops, traffic, gtfs_rt, map, health):
         api.include_router(module.routes)
     api.mount("/", StaticFiles(directory=MAP, html=True))
     _document(api)

@@ -80,6 +80,8 @@ RESOURCES = frozenset(
 def resource_of(path: str) -> str:
     """The resource a path belongs to: ids and what strangers ask for do not become labels."""
     parts = path.split("/", 5)
+    if parts[1] == "gtfs-rt":
+        return "gtfs-rt"
     if parts[1] != "v1":
         return parts[1] if parts[1] in ("health", "ready", "metrics", "openapi.json") else "map"
     return "/".join(p for p in (*parts[2:3], *parts[4:5]) if p in RESOURCES) or "other"

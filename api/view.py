@@ -110,7 +110,7 @@ class View:
             self._sweep(now)
         if not sweep and not self._changed:
             return self.snapshot
-        for vehicle_id in self._dirty:
+        for vehicle_id in sorted(self._dirty):
             self._vehicles[vehicle_id] = self._vehicle(vehicle_id)
         self._dirty.clear()
         if now - self._told >= STATUS_EVERY_S or self._status.data.get("loading") != self.why_loading():

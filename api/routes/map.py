@@ -57,7 +57,9 @@ async def stream(
     wanted = tuple(kind for kind in live.KINDS if kind in types.split(","))
     if not wanted or set(types.split(",")) - set(live.KINDS):
         raise invalid("types", f"must be some of {', '.join(live.KINDS)}, separated by commas")
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}  # a proxy that buffers would hold the news
+    if request.scope.get("koridor.head"):  # a stream has no end that one could wait for
+        return Response(headers=headers, media_type="text/event-stream")
     hub: live.Hub = request.app.state.hub
     chunks = hub.stream(live.Query(wanted, bbox, route_id), now)
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}  # a proxy that buffers would hold the news
     return StreamingResponse(chunks, media_type="text/event-stream", headers=headers)

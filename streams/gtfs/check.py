@@ -1,9 +1,11 @@
-"""`koridor feed check`: what a feed holds, and what is odd about it."""
+"""`koridor feed`: what a feed holds and what is odd about it, and what is wrong with its live messages."""
 
+import time
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import click
 import numpy as np
@@ -158,6 +160,43 @@ def check(feed: Path, as_json: bool, day: Any) -> None:
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     else:
         _print(found)
+
+
+@command.command("check-rt")
+@click.argument("feed", type=click.Path(path_type=Path))
+@click.argument("messages", nargs=-1, required=True)
+def check_rt(feed: Path, messages: tuple[str, ...]) -> None:
+    """Say what is wrong with GTFS-Realtime MESSAGES (files or http addresses, .pb or JSON) that speak of FEED.
+
+    VehiclePositions, TripUpdates and Alerts of one moment are looked at together. The rules and their numbers are those
+    of MobilityData's validator; an address is also asked whether its header is fresh. Ends with 1 if there is an error.
+    """
+    from streams.gtfs.check_rt import check as find
+    from streams.gtfs.check_rt import read
+    from streams.gtfs.compile import load
+
+    try:
+        network = load(feed)
+        made = [read(_fetch(place)) for place in messages]
+    except (FeedError, OSError, ValueError) as wrong:
+        raise click.ClickException(str(wrong)) from None
+    live = all(place.startswith(("http://", "https://")) for place in messages)
+    found = find(network, *made, now=time.time() if live else None)
+    for problem in sorted(found):
+        click.echo(str(problem))
+    errors = sum(p.is_error for p in found)
+    said = [f"{n or 'no'} {word}s" for n, word in ((errors, "error"), (len(found) - errors, "warning"))]
+    click.echo(f"{sum(len(m.entity) for m in made)} entities, {', '.join(said)}")
+    if errors:
+        raise SystemExit(1)
+
+
+def _fetch(place: str) -> bytes:
+    if not place.startswith(("http://", "https://")):
+        return Path(place).read_bytes()
+    with urlopen(place, timeout=30.0) as answer:  # scheme checked above
+        data: bytes = answer.read()
+        return data
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -253,3 +253,18 @@ async def test_the_live_stream_over_http_and_an_orderly_end():
         uvicorn.handle_exit(2, None)  # as Ctrl-C does
         assert [line async for line in lines]  # the rest of the event, then the end
         uvicorn._captured_signals.clear()  # uvicorn would raise it again when it has stopped
+
+
+@pytest.mark.parametrize(
+    "path", [*CONTRACT, "/v1/network", "/", "/metrics", "/openapi.json", "/v1/vehicles/none", "/v1/live"]
+)
+async def test_head_is_get_without_its_body(client, path):
+    head = await client.head(path)
+    assert head.content == b""
+    if path == "/v1/live":  # a GET would not end
+        assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        return
+    get = await client.get(path)
+    assert head.status_code == get.status_code
+    if path != "/metrics":  # it counts its own requests
+        assert head.headers == get.headers

@@ -1,0 +1,1 @@
+"""GTFS-Realtime out: VehiclePositions, TripUpdates and Alerts of the current view."""

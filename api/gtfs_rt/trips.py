@@ -1,0 +1,113 @@
+"""Which trip a run is, in GTFS-Realtime's words: a TripDescriptor that no other run has, the same for all its life.
+
+Frequency-based service (`exact_times=0`) is UNSCHEDULED: trip_id of the template, start_date and start_time of the run.
+A run that is no trip of the feed, or drives one that another bus drives already, is ADDED with an id of its own.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from api.network import NetworkView
+from api.schedule import Trip
+
+Descriptor = dict[str, Any]
+LATEST_S = 30 * 3600 - 1  # start_time has two digits, and consumers read no more than 29:59:59
+
+
+class Run(NamedTuple):
+    """What a vehicle says of the run it is on."""
+
+    trip_id_performed: str
+    trip_id_scheduled: str | None
+    route_id: str | None
+    direction_id: int | None
+    start_time: str | None  # HH:MM:SS
+
+
+class Known(NamedTuple):
+    """A run with its descriptors; `trip` is None for an added one."""
+
+    run: Run
+    trip: Trip | None
+    plain: Descriptor
+    otp: Descriptor
+    key: tuple[str, ...]  # what makes the plain descriptor the only one of its kind
+
+    def descriptor(self, flavor: str | None) -> Descriptor:
+        """The descriptor in a flavour."""
+        return self.otp if flavor == "otp" else self.plain
+
+    def is_added(self, flavor: str | None) -> bool:
+        """Whether the descriptor says ADDED."""
+        return bool(self.descriptor(flavor)["schedule_relationship"] == "ADDED")
+
+
+class Trips:
+    """Descriptors of the runs in use."""
+
+    def __init__(self, network: NetworkView) -> None:
+        self.network = network
+        self._known: dict[str, Known] = {}
+        self._holder: dict[tuple[str, ...], str] = {}  # trip, date, start -> the run that has it
+
+    def find(self, trip_id_performed: str) -> Known | None:
+        """A run that `learn` was told of."""
+        return self._known.get(trip_id_performed)
+
+    def learn(self, run: Run) -> Known:
+        """The run's descriptors; they change only when what the vehicle says changes."""
+        known = self._known.get(run.trip_id_performed)
+        if known is None or known.run != run:
+            if known is not None:
+                self._holder.pop(known.key, None)
+            known = self._known[run.trip_id_performed] = self._describe(run)
+            self._holder[known.key] = run.trip_id_performed
+        return known
+
+    def keep(self, used: Iterable[str]) -> None:
+        """Forget all runs but these."""
+        for gone in self._known.keys() - set(used):
+            self._holder.pop(self._known.pop(gone).key, None)
+
+    def _describe(self, run: Run) -> Known:
+        date = run.trip_id_performed[:10].replace("-", "")
+        common: Descriptor = {}
+        if run.route_id in self.network.routes:
+            common["route_id"] = run.route_id
+        if run.direction_id is not None:
+            common["direction_id"] = run.direction_id
+        added = {"trip_id": run.trip_id_performed, **common, "start_date": date, "schedule_relationship": "ADDED"}
+        trip = self.network.schedule.trips.get(run.trip_id_scheduled or "")
+        start_s = None if run.start_time is None else seconds(run.start_time)
+        if start_s is not None and start_s <= LATEST_S:
+            added["start_time"] = clock(start_s)
+        none = Known(run, None, added, added, (run.trip_id_performed,))
+        if trip is None:
+            return none
+        named = {"trip_id": trip.trip_id, **common, "start_date": date}
+        if not trip.windows:
+            key: tuple[str, ...] = (trip.trip_id, date)
+            plain = {**named, "schedule_relationship": "SCHEDULED"}
+            return none if key in self._holder else Known(run, trip, plain, plain, key)
+        if start_s is None or start_s > LATEST_S:
+            return none
+        if not trip.headway_based:
+            start = clock(trip.slot(start_s))
+            key = (trip.trip_id, date, start)
+            plain = {**named, "start_time": start, "schedule_relationship": "SCHEDULED"}
+            return none if key in self._holder else Known(run, trip, plain, plain, key)
+        while (key := (trip.trip_id, date, clock(start_s))) in self._holder and start_s < LATEST_S:
+            start_s += 1  # two buses that left in the same second are two runs
+        plain = {**named, "start_time": clock(start_s), "schedule_relationship": "UNSCHEDULED"}
+        return none if key in self._holder else Known(run, trip, plain, added, key)
+
+
+def seconds(text: str) -> int:
+    """Seconds of HH:MM:SS."""
+    hours, minutes, rest = text.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + int(rest)
+
+
+def clock(second: int) -> str:
+    """HH:MM:SS of a second of the service day; it goes on counting past 24:00:00."""
+    return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
