@@ -177,14 +177,22 @@ INDICATOR: Spec = {
 ALERT: Spec = {
     "alert_id": Kind.ID,
     "revision": Kind.INT,
-    "kind": Kind.ID,  # bunching, gap, vehicle_lost, source_silent, engine_error, ...
+    "kind": Kind.ID,  # bunching, gap, vehicle_stopped, no_service, vehicle_lost, source_silent, engine_error, ...
     "severity": Kind.ID,  # GTFS-RT: INFO, WARNING, SEVERE
     "active_from": Kind.TIME,
     "active_to": Kind.TIME,  # null while active
     "route_id": Kind.ID,
     "direction_id": Kind.INT,
     "stop_id": Kind.ID,
-    "vehicle_id": Kind.ID,
+    "vehicle_id": Kind.ID,  # the follower of a bunch or gap
+    "leader_id": Kind.ID,
+    "headway_s": Kind.NUMBER,  # of a bunch or gap
+    "scheduled_headway_s": Kind.NUMBER,
+    "stop_ids": Kind.JSON,  # of a gap: the stops that wait, in the order in which the next bus comes
+    "next_bus_s": Kind.NUMBER,  # until it is at the first of them
+    "hold_stop_id": Kind.ID,  # advice for a bunched follower: where to hold,
+    "hold_s": Kind.NUMBER,  # for how long,
+    "hold_wait_change_s": Kind.NUMBER,  # and the change of the mean wait that this makes; negative is less
     "cause": Kind.ID,
     "effect": Kind.ID,
     "header": Kind.ID,

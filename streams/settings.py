@@ -126,6 +126,16 @@ class City:
     indicator_window_s: float = setting(3600.0, "rolling window of the route indicators", "s", low=60.0, high=7200.0)
     alert_after_s: float = setting(60.0, "bunching and gaps are told once they have lasted this long", "s", low=0.0)
     lost_after_s: float = setting(120.0, "a vehicle in service is lost after so long without a ping", "s", low=5.0)
+    stopped_after_s: float = setting(
+        600.0, "a vehicle in service that has not moved for so long has stopped, away from its terminals", "s", low=60.0
+    )
+    no_service_s: float = setting(
+        900.0, "a route without a bus for so long, and two planned headways, is without service", "s", low=60.0
+    )
+    hold_most_s: float = setting(120.0, "the longest hold that is advised for a bunched bus", "s", low=0.0)
+    hold_routes: int = setting(
+        8, "no hold is advised at a stop where more routes and directions call: a waiting bus is in their way", low=1
+    )
     source_silent_s: float = setting(60.0, "no pings of any vehicle for this long: the source is silent", "s", low=5.0)
 
 

@@ -135,7 +135,11 @@ class _Heard:
         for name, parts in self.parts.items():
             columns = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]} if parts else {}
             frames[name] = pl.DataFrame(
-                {k: pl.Series(v.tolist(), dtype=pl.String) if v.dtype == object else v for k, v in columns.items()}
+                {
+                    k: pl.Series(v.tolist(), dtype=pl.String) if v.dtype == object else v
+                    for k, v in columns.items()
+                    if k != "stop_ids"
+                }
             )
 
         def last(name: str, *key: str) -> pl.DataFrame:
@@ -222,18 +226,13 @@ def _score_alerts(
     for kind in ("bunching", "gap"):
         mine, true = _episodes(told, kind), _episodes(ideal, kind)
         hits, delays = 0, []
-        for subject, episodes in true.items():
-            for first, last, raised in episodes:
-                match = [e for e in mine.get(subject, []) if e[0] < last and first < e[1]]
-                hits += bool(match)
-                if match:
-                    delays.append(min(e[2] for e in match) - raised)
-        founded = sum(
-            any(e[0] < last and first < e[1] for first, last, _ in true.get(subject, []))
-            for subject, episodes in mine.items()
-            for e in episodes
-        )
-        n_mine, n_true = sum(map(len, mine.values())), sum(map(len, true.values()))
+        for episode in true:
+            match = [e for e in mine if e.same_as(episode)]
+            hits += bool(match)
+            if match:
+                delays.append(min(e.raised for e in match) - episode.raised)
+        founded = sum(any(e.same_as(t) for t in true) for e in mine)
+        n_mine, n_true = len(mine), len(true)
         note = f"{said}; {n_true} true episodes, {n_mine} told"
         routes = len(set(told.headways["route_id"].to_list()))
         if not n_true or not n_mine:
@@ -247,18 +246,44 @@ def _score_alerts(
         bench.add(f"{what}: {kind}, alerts per route and hour", rate, "", note)
 
 
-def _episodes(said: Said, kind: str) -> dict[str, list[tuple[float, float, float]]]:
-    """By vehicles: since when, until when, and record time of the first word."""
-    out: dict[str, list[tuple[float, float, float]]] = {}
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One alert from its first word on. A bunch is a pair; a gap may pass from one follower to another."""
+
+    pairs: bool
+    followers: frozenset[str]
+    leaders: frozenset[str]
+    since: float
+    until: float
+    raised: float  # record time of the first word
+
+    def same_as(self, other: "Episode") -> bool:
+        """Whether both are about the same vehicles at the same time."""
+        if not (self.since < other.until and other.since < self.until):
+            return False
+        if self.pairs:
+            return self.followers | self.leaders == other.followers | other.leaders
+        return bool(self.followers & other.followers or self.leaders & other.leaders)
+
+
+def _episodes(said: Said, kind: str) -> list[Episode]:
     if said.alerts.is_empty():
-        return out
+        return []
     rows = said.alerts.filter(pl.col("kind") == kind).group_by("alert_id", maintain_order=True).agg(
-        pl.col("active_from").first(), pl.col("active_to").last(), pl.col("told_at").first()
+        pl.col("active_from").first(), pl.col("active_to").last(), pl.col("told_at").first(),
+        pl.col("vehicle_id"), pl.col("leader_id"),
     )  # fmt: skip
-    for alert_id, since, until, told_at in rows.iter_rows():
-        subject = alert_id.rsplit(":", 1)[0]
-        out.setdefault(subject, []).append((since, until if until == until else np.inf, told_at))
-    return out
+    return [
+        Episode(
+            kind == "bunching",
+            frozenset(followers),
+            frozenset(leaders),
+            since,
+            until if until == until else np.inf,
+            told,
+        )
+        for _, since, until, told, followers, leaders in rows.iter_rows()
+    ]
 
 
 def _score_cells(bench: Benchmark, what: str, told: Said, truth: Truth, network: Network, said: str) -> None:

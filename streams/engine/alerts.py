@@ -1,8 +1,7 @@
 """Alerts: what a dispatcher should know now, raised once it has lasted, told again when it changes, resolved.
 
-A rule looks at the city on the grid of record time and sights conditions. A sighting is *firm* beyond the limit
-that raises the alert, or *soft* within a margin that only keeps it up; so a figure that hovers around its limit
-does not flap. Everything else (since when, how long, revisions) is the same for all rules and stands in `Alerts`.
+A rule looks at the city on the grid of record time and sights conditions (sightings.py); how long they last and when
+they are told is the same for all rules (episodes.py), and so are the words of a place and a time.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,217 +12,186 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from streams import messages
-from streams.engine.fleet import IN_SERVICE
+from streams.engine import sightings
+from streams.engine.episodes import Episodes, Sightings
 from streams.engine.headways import Headways
 from streams.engine.headways import State as HeadwayState
+from streams.engine.holding import Hold, Holding
+from streams.engine.names import grown
 from streams.engine.part import CityOutput, CityState, Facts
+from streams.engine.sightings import MOVED_M, View
 from streams.gtfs.calendar import zone_of
 from streams.gtfs.network import Network
+from streams.kernels import headways as kernels
 from streams.messages import Columns
 from streams.settings import Settings
 
 Array = np.ndarray
 
-UPDATE_EVERY_S = 60.0  # a change is told at the most this often
-MEASURED_WITHIN_S = 600.0  # an older headway says nothing about now
-FORGOTTEN_S = 3600.0  # a vehicle not heard of for so long has gone home
-MARGIN = 1.2  # soft limit over firm limit where the bands leave no room between them
+STOPS_TOLD = 3  # by name, of those that wait
 
 
 class Sighting(NamedTuple):
-    """A condition that holds at this moment."""
+    """One row of sightings, to put into words."""
 
-    subject: tuple[str, ...]  # ids that make it the same condition from one moment to the next
-    firm: bool
-    place: tuple[int, int] = (-1, -1)  # pattern, stop_ix
-    vehicle: int = -1  # row of the fleet; the follower
-    other: int = -1  # row of the fleet; the leader
-    value: float = float("nan")  # headway_s, or record time of the last news
-    planned: float = float("nan")  # headway_s
+    pattern: int
+    stop: int
+    vehicle: int
+    other: int
+    value: float
+    planned: float
+    route_dir: int
 
 
-class View(NamedTuple):
-    """What a rule sees."""
+class Told(NamedTuple):
+    """The words of an alert, and the columns that only its kind has."""
 
-    city: CityState
-    alerts: "Alerts"
-    state: "State"
-    at: float  # record time
-    current_s: Array  # headway of each vehicle, as far as the headways know it
-    serving: Array  # whether each vehicle is in service and heard of (bool)
-    episodes: "dict[str, dict[str, Episode]]"  # by kind and key, as they stood before this moment
-
-    def watched(self, kind: str) -> Array:
-        """Whether a vehicle (row of the fleet) is the subject of an episode of this kind (bool)."""
-        out = np.zeros(len(self.city.fleet) + 1, dtype=np.bool_)
-        names = [name for e in self.episodes[kind].values() for name in e.subject]
-        out[list(map(self.city.fleet.names.find, names))] = True
-        return out[:-1]
+    header: str
+    description: str
+    more: dict[str, Any]
 
 
 class Rule(NamedTuple):
     """One kind of alert: how it is sighted, for how long before it is told, and in which words."""
 
     kind: str
-    sight: Callable[[View], Iterable[Sighting]]
-    words: Callable[[View, Sighting, float], tuple[str, str]]  # header and description; the float: since when
+    sight: Callable[[View], Sightings]
+    words: Callable[[View, Sighting, float], Told]  # the float: since when
     after_s: Callable[["Alerts"], float]
     severity: str
     cause: str
     effect: str
-
-
-@dataclass(slots=True)
-class Episode:
-    """One condition from its first firm sighting on."""
-
-    kind: str
-    subject: tuple[str, ...]
-    since: float
-    clear_since: float  # NaN while it is sighted
-    revision: int  # -1: not told yet
-    told_at: float
-    row: dict[str, Any] | None  # as told last
+    confirm: bool = False  # measured twice before it is told
+    hand_over: bool = False  # another vehicle may take it over
+    key: str = "vehicle"  # what the key numbers: vehicle, pair, route_dir or feed
 
 
 @dataclass(slots=True)
 class State:
-    """Episodes by kind and subject, and when the source was heard."""
+    """Episodes by kind, when the source was heard, and what is known of standing buses and served routes."""
 
-    episodes: dict[str, Episode]
+    episodes: dict[str, Episodes]
     heard: float  # record time of the last positions of any vehicle; NaN never
     alive_since: float  # record time since which the source has not been silent
-
-
-# --- the rules
-
-
-def bunching(view: View) -> Iterable[Sighting]:
-    """A bus so close behind the one ahead that both serve the same passengers."""
-    bunched, close, _, _ = view.alerts.headways.limits
-    soft = max(close, bunched * MARGIN)
-    return _pairs(view, "bunching", lambda ratio: ratio <= bunched, lambda ratio: ratio <= soft)
-
-
-def gap(view: View) -> Iterable[Sighting]:
-    """A bus so far behind the one ahead that the stops between wait too long."""
-    _, _, wide, far = view.alerts.headways.limits
-    soft = min(wide, far / MARGIN)
-    return _pairs(view, "gap", lambda ratio: ratio >= far, lambda ratio: ratio >= soft)
-
-
-def vehicle_lost(view: View) -> Iterable[Sighting]:
-    """A vehicle in service that is no longer heard of. A source that is silent as a whole loses none."""
-    fleet, at = view.city.fleet, view.at
-    n = len(fleet)
-    lost_after_s = view.alerts.lost_after_s
-    silent_s = at - fleet.news[:n]
-    waited_s = np.minimum(silent_s, at - view.state.alive_since)
-    source_is_silent = at - view.state.heard >= view.alerts.source_silent_s
-    serving = (fleet.trip_type[:n] == IN_SERVICE) & (fleet.pattern[:n] >= 0)
-    for v in np.flatnonzero(serving & (silent_s >= lost_after_s) & (silent_s < FORGOTTEN_S)).tolist():
-        firm = not source_is_silent and bool(waited_s[v] >= lost_after_s)
-        pattern = int(fleet.pattern[v])
-        stop = view.alerts.last_stop(pattern, float(fleet.dist_m[v]))
-        yield Sighting((fleet.names.name(v) or "",), firm, (pattern, stop), v, value=float(fleet.news[v]))
-
-
-def source_silent(view: View) -> Iterable[Sighting]:
-    """Nothing has been heard of any vehicle."""
-    heard = view.state.heard if view.state.heard == view.state.heard else view.city.started_at
-    if view.at - heard >= view.alerts.source_silent_s:
-        yield Sighting((), True, value=heard)
-
-
-def _pairs(view: View, kind: str, firm: Callable[[Array], Array], soft: Callable[[Array], Array]) -> list[Sighting]:
-    """Followers in service, heard of, and past the first stop, whose current headway meets the limits; newest last.
-
-    A bunch is a pair, whoever is ahead, and needs a leader that still drives there. A gap belongs to the follower.
-    """
-    city, alerts, at, current_s, heard = view.city, view.alerts, view.at, view.current_s, view.serving
-    headways: HeadwayState = city.parts["headways"]
-    latest, fleet, runs = headways.latest, city.fleet, city.runs
-    n = len(current_s)
-    with np.errstate(invalid="ignore"):
-        ratio = current_s / latest["planned_s"][:n]
-        is_firm = firm(ratio)
-        met = is_firm | (soft(ratio) & view.watched(kind)[:n])
-        met &= heard[:n] & (at - latest["time"][:n] < MEASURED_WITHIN_S) & (latest["leader"][:n] >= 0)
-        met &= ~alerts.is_first_gate[latest["pgate"][:n]] & (latest["run"][:n] == fleet.run[:n])
-    v = np.flatnonzero(met)
-    lead_run = latest["leader"][v]
-    leader = runs.vehicle[lead_run]
-    if kind == "bunching":
-        v, leader = _where((leader >= 0) & (leader != v) & heard[leader] & (fleet.run[leader] == lead_run), v, leader)
-    else:
-        v, leader = _where((leader >= 0) & (leader != v), v, leader)
-    # two buses that overtook each other are one pair: what was measured last counts
-    order = np.lexsort((fleet.names.of(v).astype(str), latest["time"][v]))
-    v, leader = v[order], leader[order]
-    pgate = latest["pgate"][v]
-    follower_ids, leader_ids = fleet.names.of(v).tolist(), fleet.names.of(leader).tolist()
-    subjects: list[tuple[str, ...]]
-    if kind == "bunching":
-        subjects = [(a, b) if a < b else (b, a) for a, b in zip(follower_ids, leader_ids, strict=True)]
-    else:
-        subjects = [(a,) for a in follower_ids]
-    places = zip(
-        alerts.headways.planned.pgate_pattern[pgate].tolist(), alerts.pgate_last_stop[pgate].tolist(), strict=True
-    )
-    columns = (is_firm[v], v, leader, current_s[v], latest["planned_s"][v])
-    firmly, followers, leaders, headway_s, planned_s = (column.tolist() for column in columns)
-    return list(map(Sighting, subjects, firmly, places, followers, leaders, headway_s, planned_s))
-
-
-def _where(mask: Array, *columns: Array) -> tuple[Array, ...]:
-    return tuple(column[mask] for column in columns)
+    moved_at: Array  # by vehicle: event time and place of its last move, and the run it was on
+    moved_m: Array
+    moved_run: Array
+    served_at: Array  # by route direction: record time when it last had a bus in service; NaN never
 
 
 # --- the words
 
 
-def _bunching_words(view: View, s: Sighting, since: float) -> tuple[str, str]:
-    follower, leader = view.city.fleet.names.name(s.vehicle), view.city.fleet.names.name(s.other)
+def _bunching_words(view: View, s: Sighting, since: float) -> Told:
     a = view.alerts
-    return (
+    follower, leader = a.vehicles(view, s)
+    hold = a.hold(view, s)
+    advice = ""
+    if hold is not None:
+        advice = (
+            f" Advice: hold {follower} at {a.stop_name(hold.stop)} for {_span(hold.seconds)}; who waits for it or for "
+            f"the one behind it then waits {_span(-hold.wait_change_s)} less in the mean."
+        )
+    return Told(
         f"Route {a.route(s)}: {follower} runs right behind {leader}",
-        f"{follower} is {_span(s.value)} behind {leader} after {a.stop(s)}; planned every {_span(s.planned)} "
-        f"({s.value / s.planned:.0%}). Towards {a.destination(s)}, since {a.clock(since)}.",
+        f"{follower} is {_span(s.value)} behind {leader} after {a.stop_name(s.stop)}; planned every "
+        f"{_span(s.planned)} ({s.value / s.planned:.0%}). Towards {a.destination(s)}, since {a.clock(since)}.{advice}",
+        {
+            **_headway(s),
+            "hold_stop_id": None if hold is None else a.network.stop_ids[hold.stop],
+            "hold_s": None if hold is None else hold.seconds,
+            "hold_wait_change_s": None if hold is None else hold.wait_change_s,
+        },
     )
 
 
-def _gap_words(view: View, s: Sighting, since: float) -> tuple[str, str]:
-    follower, leader = view.city.fleet.names.name(s.vehicle), view.city.fleet.names.name(s.other)
+def _gap_words(view: View, s: Sighting, since: float) -> Told:
     a = view.alerts
-    return (
+    follower, leader = a.vehicles(view, s)
+    waiting, next_s = a.waiting(view, s)
+    wait = ""
+    if waiting:
+        names = ", ".join(a.stop_name(stop) for stop in waiting[:STOPS_TOLD])
+        more = f" and {len(waiting) - STOPS_TOLD} more" if len(waiting) > STOPS_TOLD else ""
+        soon = "" if next_s is None else f"; the next bus is there in {_span(next_s)}"
+        wait = f" Waiting: {names}{more}{soon}."
+    return Told(
         f"Route {a.route(s)}: gap of {_span(s.value)} in front of {follower}",
-        f"{follower} is {_span(s.value)} behind {leader} after {a.stop(s)}; planned every {_span(s.planned)} "
-        f"({s.value / s.planned:.0%}). Towards {a.destination(s)}, since {a.clock(since)}.",
+        f"{follower} is {_span(s.value)} behind {leader} after {a.stop_name(s.stop)}; planned every "
+        f"{_span(s.planned)} ({s.value / s.planned:.0%}). Towards {a.destination(s)}, since {a.clock(since)}.{wait}",
+        {**_headway(s), "stop_ids": [a.network.stop_ids[stop] for stop in waiting], "next_bus_s": next_s},
     )
 
 
-def _lost_words(view: View, s: Sighting, since: float) -> tuple[str, str]:
-    vehicle, a = view.city.fleet.names.name(s.vehicle), view.alerts
-    return (
+def _lost_words(view: View, s: Sighting, since: float) -> Told:
+    a = view.alerts
+    vehicle, _ = a.vehicles(view, s)
+    return Told(
         f"Route {a.route(s)}: {vehicle} is no longer heard of",
-        f"Last heard of at {a.clock(s.value)} near {a.stop(s)}, in service towards {a.destination(s)}.",
+        f"Last heard of at {a.clock(s.value)} near {a.stop_name(s.stop)}, in service towards {a.destination(s)}.",
+        {},
     )
 
 
-def _silent_words(view: View, s: Sighting, since: float) -> tuple[str, str]:
-    return (
-        "No vehicle positions are coming in",
+def _stopped_words(view: View, s: Sighting, since: float) -> Told:
+    a = view.alerts
+    vehicle, _ = a.vehicles(view, s)
+    stood = float(view.city.fleet.timestamp[s.vehicle]) - s.value
+    return Told(
+        f"Route {a.route(s)}: {vehicle} has not moved for {_span(stood)}",
+        f"It stands after {a.stop_name(s.stop)} since {a.clock(s.value)}, in service towards {a.destination(s)}.",
+        {},
+    )
+
+
+def _no_service_words(view: View, s: Sighting, since: float) -> Told:
+    a = view.alerts
+    return Told(
+        f"Route {a.route(s)}: no bus in service{a.towards(s)}",
+        f"The last one was seen at {a.clock(s.value)}; planned every {_span(s.planned)}.",
+        {"scheduled_headway_s": round(s.planned, 1)},
+    )
+
+
+def _silent_words(view: View, s: Sighting, since: float) -> Told:
+    return Told(
+        f"No pings from this feed for {_span(view.at - s.value)}",
         f"The last ones came at {view.alerts.clock(s.value)}; everything shown is older. Look at the source of pings.",
+        {},
     )
+
+
+def _headway(s: Sighting) -> dict[str, Any]:
+    return {"headway_s": round(s.value, 1), "scheduled_headway_s": round(s.planned, 1)}
 
 
 # In the order in which they are sighted and told.
 RULES: tuple[Rule, ...] = (
-    Rule("bunching", bunching, _bunching_words, lambda a: a.after_s, "WARNING", "OTHER_CAUSE", "OTHER_EFFECT"),
-    Rule("gap", gap, _gap_words, lambda a: a.after_s, "WARNING", "OTHER_CAUSE", "SIGNIFICANT_DELAYS"),
-    Rule("vehicle_lost", vehicle_lost, _lost_words, lambda a: 0.0, "INFO", "TECHNICAL_PROBLEM", "UNKNOWN_EFFECT"),
-    Rule("source_silent", source_silent, _silent_words, lambda a: 0.0, "SEVERE", "TECHNICAL_PROBLEM", "UNKNOWN_EFFECT"),
-)
+    Rule(
+        "bunching", sightings.bunching, _bunching_words, lambda a: a.after_s, "WARNING", "OTHER_CAUSE", "OTHER_EFFECT",
+        confirm=True, key="pair",
+    ),
+    Rule(
+        "gap", sightings.gap, _gap_words, lambda a: a.after_s, "WARNING", "OTHER_CAUSE", "SIGNIFICANT_DELAYS",
+        confirm=True, hand_over=True,
+    ),
+    Rule(
+        "vehicle_stopped", sightings.vehicle_stopped, _stopped_words, lambda a: 0.0, "WARNING", "UNKNOWN_CAUSE",
+        "SIGNIFICANT_DELAYS",
+    ),
+    Rule(
+        "no_service", sightings.no_service, _no_service_words, lambda a: a.after_s, "SEVERE", "UNKNOWN_CAUSE",
+        "NO_SERVICE", key="route_dir",
+    ),
+    Rule(
+        "vehicle_lost", sightings.vehicle_lost, _lost_words, lambda a: 0.0, "INFO", "TECHNICAL_PROBLEM",
+        "UNKNOWN_EFFECT",
+    ),
+    Rule(
+        "source_silent", sightings.source_silent, _silent_words, lambda a: 0.0, "SEVERE", "TECHNICAL_PROBLEM",
+        "UNKNOWN_EFFECT", key="feed",
+    ),
+)  # fmt: skip
 
 
 class Alerts:
@@ -231,15 +199,17 @@ class Alerts:
 
     name = "alerts"
     after_s: float
-    lost_after_s: float
-    source_silent_s: float
 
     def __init__(self, network: Network, settings: Settings, headways: Headways) -> None:
+        city = settings.city
         self.network = network
         self.headways = headways
-        self.after_s = settings.city.alert_after_s
-        self.lost_after_s = settings.city.lost_after_s
-        self.source_silent_s = settings.city.source_silent_s
+        self.after_s = city.alert_after_s
+        self.lost_after_s = city.lost_after_s
+        self.stopped_after_s = city.stopped_after_s
+        self.no_service_s = city.no_service_s
+        self.source_silent_s = city.source_silent_s
+        self.holding = Holding(network, city.hold_most_s, city.hold_routes)
         self._zone = zone_of(network.timezone)
         pattern = headways.planned.pgate_pattern
         first = network.pgate_start[pattern]
@@ -248,20 +218,34 @@ class Alerts:
         last = np.where(pos >= 0, np.arange(len(pos)), first)
         pos = np.maximum(pos[np.maximum.accumulate(last)], 0)
         self.pgate_last_stop = network.pstop_stop_ix[network.pstop_start[pattern] + pos]
+        self._planned: tuple[float, Array] = (float("nan"), np.empty(0))
 
     # --- the part
 
     def fresh(self) -> State:
         """Nothing seen, nothing heard."""
-        return State({}, float("nan"), float("nan"))
+        nan = float("nan")
+        return State(
+            {rule.kind: Episodes() for rule in RULES}, nan, nan, np.empty(0), np.empty(0), np.empty(0, dtype=np.int64),
+            np.full(len(self.network.route_dir_route_ix), nan),
+        )  # fmt: skip
 
     def observe(self, city: CityState, facts: Facts) -> CityOutput:
-        """Note that the source is alive."""
+        """Note that the source is alive, and which vehicles have moved."""
         state: State = city.parts[self.name]
-        if messages.rows(facts.positions):
-            if not facts.record_time - state.heard < self.source_silent_s:
-                state.alive_since = facts.record_time
-            state.heard = facts.record_time
+        if not messages.rows(facts.positions):
+            return {}
+        if not facts.record_time - state.heard < self.source_silent_s:
+            state.alive_since = facts.record_time
+        state.heard = facts.record_time
+        fleet, v = city.fleet, facts.position_vehicle
+        n = len(fleet)
+        state.moved_at, state.moved_m = grown(state.moved_at, n, np.nan), grown(state.moved_m, n, np.nan)
+        state.moved_run = grown(state.moved_run, n, -1)
+        with np.errstate(invalid="ignore"):
+            stands = (np.abs(fleet.dist_m[v] - state.moved_m[v]) < MOVED_M) & (fleet.run[v] == state.moved_run[v])
+        v = v[~stands]
+        state.moved_at[v], state.moved_m[v], state.moved_run[v] = fleet.timestamp[v], fleet.dist_m[v], fleet.run[v]
         return {}
 
     def statements(self, city: CityState, at: float, restate: bool) -> CityOutput:
@@ -269,150 +253,235 @@ class Alerts:
         state: State = city.parts[self.name]
         serving = np.zeros(len(city.fleet), dtype=np.bool_)
         serving[city.fleet.in_service(at, self.lost_after_s)] = True
-        episodes: dict[str, dict[str, Episode]] = {rule.kind: {} for rule in RULES}
-        for key, e in state.episodes.items():
-            episodes[e.kind][key] = e
-        view = View(city, self, state, at, self.headways.current_s(city), serving, episodes)
+        state.served_at[self.network.pattern_route_dir_ix[city.fleet.pattern[: len(serving)][serving]]] = at
+        view = View(city, self, state, at, self.headways.current_s(city), serving)
         told: list[dict[str, Any]] = []
         for rule in RULES:
             told += self._judge(view, rule, restate)
         return {"alerts": _columns(told)} if told else {}
 
     def dump(self, state: State) -> Any:
-        """Episodes as lists."""
-        keys = sorted(state.episodes)
-        episodes = [state.episodes[k] for k in keys]
+        """Episodes as they are."""
         return {
-            "keys": keys,
-            "kind": [e.kind for e in episodes],
-            "subject": [list(e.subject) for e in episodes],
-            "times": np.array([[e.since, e.clear_since, e.told_at] for e in episodes]).reshape(-1, 3),
-            "revision": np.array([e.revision for e in episodes], dtype=np.int64),
-            "row": [e.row for e in episodes],
+            "episodes": {kind: episodes.dump() for kind, episodes in state.episodes.items()},
             "source": np.array([state.heard, state.alive_since]),
+            "moved": [state.moved_at, state.moved_m, state.moved_run],
+            "served_at": state.served_at,
         }
 
     def load(self, tree: Any, same_network: bool) -> State:
-        """Alerts outlive a change of the network: they are known by vehicles."""
-        episodes = {}
-        for i, key in enumerate(tree["keys"]):
-            since, clear_since, told_at = (float(t) for t in tree["times"][i])
-            row = None if tree["row"][i] is None else dict(tree["row"][i])
-            subject = tuple(tree["subject"][i])
-            episodes[key] = Episode(
-                tree["kind"][i], subject, since, clear_since, int(tree["revision"][i]), told_at, row
-            )
-        return State(episodes, float(tree["source"][0]), float(tree["source"][1]))
+        """Alerts of vehicles outlive a change of the network; those of routes begin anew."""
+        state = self.fresh()
+        for rule in RULES:
+            if rule.kind in tree["episodes"] and (same_network or rule.key != "route_dir"):
+                state.episodes[rule.kind] = Episodes.load(tree["episodes"][rule.kind])
+        state.heard, state.alive_since = (float(t) for t in tree["source"])
+        if same_network:
+            state.moved_at, state.moved_m, state.moved_run = tree["moved"]
+            state.served_at = tree["served_at"]
+        return state
 
     def runs_in_use(self, state: State) -> Array:
-        """None: episodes are known by ids."""
-        return np.empty(0, dtype=np.int64)
+        """Runs of the vehicles whose moves are known."""
+        return state.moved_run
 
     def renumber(self, state: State, run: Array, vehicle: Array) -> None:
-        """Nothing here has the number of a run or a vehicle."""
+        """Follow the new numbers; what belonged to a forgotten vehicle goes."""
+        number = np.append(vehicle, -1)
+        for rule in RULES:
+            episodes = state.episodes[rule.kind]
+            keys = episodes.key
+            if rule.key == "vehicle":
+                keys = number[keys]
+            elif rule.key == "pair":
+                a, b = number[keys >> 32], number[keys & 0xFFFFFFFF]
+                keys = np.where((a >= 0) & (b >= 0), np.minimum(a, b) << 32 | np.maximum(a, b), -1)
+            episodes.renumber(keys, vehicle)
+        old = np.flatnonzero(vehicle[: len(state.moved_at)] >= 0)
+        size = int(vehicle.max(initial=-1)) + 1
+        for name, fill in (("moved_at", np.nan), ("moved_m", np.nan), ("moved_run", -1)):
+            column = getattr(state, name)
+            new = np.full(size, fill, dtype=column.dtype)
+            new[vehicle[old]] = column[old]
+            setattr(state, name, new)
+        state.moved_run = np.append(run, -1)[state.moved_run]
 
     def warm_up(self) -> None:
-        """No kernels."""
+        """No kernels of its own."""
 
-    # --- words for places and times
+    # --- what the rules ask
+
+    def planned_now(self, at: float) -> Array:
+        """Planned headway of each route direction whose service is under way; looked up once a minute."""
+        minute = at // 60
+        if self._planned[0] != minute:
+            self._planned = (minute, self.headways.planned.running(60.0 * minute, self.no_service_s))
+        return self._planned[1]
+
+    def last_stops(self, pattern: Array, dist_m: Array) -> Array:
+        """The pattern's last stop at or before each distance; its first one when the distance is unknown."""
+        network = self.network
+        out = np.empty(len(pattern), dtype=np.int64)
+        for i, (p, dist) in enumerate(zip(pattern.tolist(), dist_m.tolist(), strict=True)):
+            start, end = int(network.pstop_start[p]), int(network.pstop_start[p + 1])
+            at = start
+            if dist >= 0:
+                at += int(np.searchsorted(network.pstop_dist_m[start:end], dist + 1.0)) - 1
+            out[i] = network.pstop_stop_ix[max(at, start)]
+        return out
+
+    # --- what the words ask
+
+    def waiting(self, view: View, s: Sighting) -> tuple[list[int], float | None]:
+        """Stops that the bus ahead has served and this one has not; seconds until this one is at the first of them.
+
+        It is taken to need as long as the bus ahead did, where that is known, else as long as planned.
+        """
+        network, city = self.network, view.city
+        headways: HeadwayState = city.parts["headways"]
+        fleet, v = city.fleet, s.vehicle
+        start, end = int(network.pgate_start[s.pattern]), int(network.pgate_start[s.pattern + 1])
+        dist = fleet.dist_m[v]
+        stops = start + np.flatnonzero(
+            (network.pgate_stop_pos[start:end] >= 0) & (network.pgate_dist_m[start:end] > dist)
+        )
+        if not len(stops):
+            return [], None
+        ring = self.headways.rings.of_pgate[stops].astype(np.int64)
+        leader = np.full(len(ring), headways.latest["leader"][v])
+        passed = kernels.passed_at(ring, leader, headways.time, headways.run, headways.gone, headways.count)
+        served = np.flatnonzero(np.isfinite(passed))
+        if not len(served):
+            return [], None
+        waiting = self.headways.pgate_stop_ix[stops[: served[-1] + 1]].tolist()
+        here = int(headways.latest["pgate"][v])
+        measured = headways.latest["time"][v]
+        took = passed[0] - (
+            measured - headways.latest["headway_s"][v]
+        )  # by the bus ahead, from the gate it was measured at
+        if not np.isfinite(took):
+            offset = self.headways.planned.pgate_offset_s
+            took = offset[stops[0]] - offset[here]
+        left = measured + took - fleet.timestamp[v]
+        return waiting, round(max(float(left), 0.0), 1)
+
+    def hold(self, view: View, s: Sighting) -> Hold | None:
+        """Advice for a bunched bus; where no bus is known behind it, the plan's headway stands in."""
+        headways: HeadwayState = view.city.parts["headways"]
+        latest, fleet = headways.latest, view.city.fleet
+        behind = np.flatnonzero(
+            (latest["leader"][: len(view.current_s)] == fleet.run[s.vehicle]) & view.serving[: len(view.current_s)]
+        )
+        behind_s = float(view.current_s[behind].max(initial=0.0)) if len(behind) else s.planned
+        return self.holding.advise(s.pattern, float(fleet.dist_m[s.vehicle]), s.value, behind_s)
+
+    def vehicles(self, view: View, s: Sighting) -> tuple[str | None, str | None]:
+        """Ids of the sighting's vehicle and of the one ahead."""
+        names = view.city.fleet.names
+        return names.name(s.vehicle), names.name(s.other)
 
     def route(self, s: Sighting) -> str:
         """Short name of the sighting's route, else its id."""
-        route = int(self.network.pattern_route_ix[s.place[0]])
-        return self.network.route_short_name[route] or self.network.route_ids[route]
+        network = self.network
+        route = int(network.route_dir_route_ix[s.route_dir])
+        return network.route_short_name[route] or network.route_ids[route]
 
-    def stop(self, s: Sighting) -> str:
-        """Name of the sighting's stop."""
-        return self.network.stop_name[s.place[1]] or self.network.stop_ids[s.place[1]]
+    def stop_name(self, stop: int) -> str:
+        """Name of a stop, else its id."""
+        return self.network.stop_name[stop] or self.network.stop_ids[stop]
 
     def destination(self, s: Sighting) -> str:
         """Name of the last stop of the sighting's pattern."""
-        stop = int(self.network.pstop_stop_ix[self.network.pstop_start[s.place[0] + 1] - 1])
-        return self.network.stop_name[stop] or self.network.stop_ids[stop]
+        return self.stop_name(int(self.network.pstop_stop_ix[self.network.pstop_start[s.pattern + 1] - 1]))
+
+    def towards(self, s: Sighting) -> str:
+        """ " towards …" where the patterns of a route direction end, if at one stop."""
+        patterns = np.flatnonzero(self.network.pattern_route_dir_ix == s.route_dir)
+        ends = {self.stop_name(int(self.network.pstop_stop_ix[self.network.pstop_start[p + 1] - 1])) for p in patterns}
+        return f" towards {ends.pop()}" if len(ends) == 1 else ""
 
     def clock(self, posix: float) -> str:
         """HH:MM:SS on the city's wall."""
         return datetime.fromtimestamp(posix, self._zone).strftime("%H:%M:%S")
 
-    def last_stop(self, pattern: int, dist_m: float) -> int:
-        """The pattern's last stop at or before a distance; its first one when the distance is unknown."""
-        start, end = int(self.network.pstop_start[pattern]), int(self.network.pstop_start[pattern + 1])
-        at = (
-            start + int(np.searchsorted(self.network.pstop_dist_m[start:end], dist_m + 1.0)) - 1
-            if dist_m >= 0
-            else start
-        )
-        return int(self.network.pstop_stop_ix[max(at, start)])
-
     # --- inside
 
     def _judge(self, view: View, rule: Rule, restate: bool) -> list[dict[str, Any]]:
         """One rule's sightings against its episodes; returns the rows to tell, ordered by identity."""
-        episodes, at = view.state.episodes, view.at
-        told: list[tuple[str, dict[str, Any]]] = []
-        sighted = {":".join((rule.kind, *s.subject)): s for s in rule.sight(view)}
-        known = view.episodes[rule.kind]
-        for key in {**sighted, **known}:
-            s, e = sighted.get(key), known.get(key)
-            if e is None:
-                if s is None or not s.firm:
-                    continue
-                e = episodes[key] = Episode(rule.kind, s.subject, at, float("nan"), -1, float("nan"), None)
-            if e.revision < 0:
-                if s is None or not s.firm:
-                    del episodes[key]
-                elif at - e.since >= rule.after_s(self):
-                    told.append((key, self._tell(view, rule, key, e, s)))
-            elif s is None:
-                assert e.row is not None
-                if e.clear_since != e.clear_since:
-                    e.clear_since = at
-                if at - e.clear_since >= rule.after_s(self):
-                    told.append((key, {**e.row, "revision": e.revision + 1, "active_to": e.clear_since}))
-                    del episodes[key]
-                elif restate:
-                    told.append((key, e.row))
-            else:
-                assert e.row is not None
-                e.clear_since = float("nan")
-                if at - e.told_at >= UPDATE_EVERY_S and self._differs(view, e.row, s):
-                    told.append((key, self._tell(view, rule, key, e, s)))
-                elif restate:
-                    told.append((key, e.row))
-        return [row for _, row in sorted(told, key=lambda pair: pair[0])]
+        episodes = view.state.episodes[rule.kind]
+        s = rule.sight(view)
+        if not len(s) and not len(episodes):
+            return []
+        verdict = episodes.judge(s, view.at, rule.after_s(self), rule.confirm, rule.hand_over)
+        for at, seen in zip(verdict.tell.tolist(), verdict.seen.tolist(), strict=True):
+            self._tell(view, rule, episodes, at, s, seen)
+        over = [
+            {
+                **episodes.row[at],
+                "revision": int(episodes.revision[at]) + 1,
+                "active_to": float(episodes.clear_since[at]),
+            }
+            for at in verdict.resolved.tolist()
+        ]
+        told: list[dict[str, Any]] = [*episodes.row[verdict.tell], *over]
+        if restate:
+            told += episodes.row[verdict.standing].tolist()
+        episodes.end(verdict.resolved)
+        return sorted(told, key=lambda row: str(row["alert_id"]))
 
-    def _differs(self, view: View, row: dict[str, Any], s: Sighting) -> bool:
-        """Whether there is news: another place, or the pair has changed places."""
-        stop = self.network.stop_ids[s.place[1]] if s.place[1] >= 0 else None
-        return bool(row["stop_id"] != stop or row["vehicle_id"] != view.city.fleet.names.name(s.vehicle))
-
-    def _tell(self, view: View, rule: Rule, key: str, e: Episode, s: Sighting) -> dict[str, Any]:
+    def _tell(self, view: View, rule: Rule, episodes: Episodes, at: int, s: Sightings, seen: int) -> None:
         network = self.network
-        pattern, stop = s.place
-        header, description = rule.words(view, s, e.since)
-        e.revision += 1
-        e.told_at = view.at
-        row = e.row = {
-            "alert_id": f"{key}:{e.since:.0f}",
-            "revision": e.revision,
+        pattern, stop = int(s.pattern[seen]), int(s.stop[seen])
+        route_dir = int(s.key[seen]) if rule.key == "route_dir" else -1
+        if pattern >= 0:
+            route_dir = int(network.pattern_route_dir_ix[pattern])
+        sighting = Sighting(
+            pattern,
+            stop,
+            int(s.vehicle[seen]),
+            int(s.other[seen]),
+            float(s.value[seen]),
+            float(s.planned[seen]),
+            route_dir,
+        )
+        since = float(episodes.since[at])
+        words = rule.words(view, sighting, since)
+        vehicle, leader = self.vehicles(view, sighting)
+        before = episodes.row[at]
+        episodes.row[at] = {
+            "alert_id": before["alert_id"]
+            if before
+            else f"{self._subject(rule, sighting, vehicle, leader)}:{since:.0f}",
+            "revision": int(episodes.revision[at]),
             "kind": rule.kind,
             "severity": rule.severity,
-            "active_from": e.since,
+            "active_from": since,
             "active_to": None,
-            "route_id": network.route_ids[int(network.pattern_route_ix[pattern])] if pattern >= 0 else None,
-            "direction_id": int(network.pattern_direction[pattern]) if pattern >= 0 else -1,
+            "route_id": network.route_ids[int(network.route_dir_route_ix[route_dir])] if route_dir >= 0 else None,
+            "direction_id": int(network.route_dir_direction[route_dir]) if route_dir >= 0 else -1,
             "stop_id": network.stop_ids[stop] if stop >= 0 else None,
-            "vehicle_id": view.city.fleet.names.name(s.vehicle) if s.vehicle >= 0 else None,
+            "vehicle_id": vehicle,
+            "leader_id": leader,
             "cause": rule.cause,
             "effect": rule.effect,
-            "header": header,
-            "description": description,
+            "header": words.header,
+            "description": words.description,
+            **words.more,
         }
-        return row
+
+    def _subject(self, rule: Rule, s: Sighting, vehicle: str | None, leader: str | None) -> str:
+        """The first part of an alert's id: its kind, and the ids of what it is about."""
+        names: Iterable[str | None] = [vehicle] if rule.key == "vehicle" else []
+        if rule.key == "pair":
+            names = sorted([vehicle or "", leader or ""])
+        elif rule.key == "route_dir":
+            route = self.network.route_ids[int(self.network.route_dir_route_ix[s.route_dir])]
+            names = [route, str(int(self.network.route_dir_direction[s.route_dir]))]
+        return ":".join((rule.kind, *(name or "" for name in names)))
 
 
 def _columns(told: list[dict[str, Any]]) -> Columns:
-    return {name: messages.column(kind, [row[name] for row in told]) for name, kind in messages.ALERT.items()}
+    return {name: messages.column(kind, [row.get(name) for row in told]) for name, kind in messages.ALERT.items()}
 
 
 def _span(seconds: float) -> str:

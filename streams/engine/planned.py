@@ -12,6 +12,7 @@ from streams.kernels import headways as kernels
 Array = np.ndarray
 
 DAYS_KEPT = 4
+HOUR_S = 3600.0
 LAST_S = 4e9  # far in the future, and still a date
 NIGHT_S = 3.5 * 3600  # a run whose service day is unknown: before half past three it belongs to the day before
 
@@ -97,6 +98,31 @@ class Planned:
             )  # fmt: skip
             headway[rows], pgate[rows] = some_headway, some_pgate
         return headway, pgate
+
+    def running(self, at: float, settled_s: float) -> Array:
+        """Planned headway (s) of each route direction at POSIX second `at`; NaN without service.
+
+        Service counts once it has been planned for `settled_s` and two headways. Frequencies add up; of a timetable
+        it is the mean of the last hour, while more departures follow.
+        """
+        network = self.network
+        rate = np.zeros(len(network.route_dir_route_ix))
+        today = local_date(at, self.zone).toordinal()
+        for ordinal in (today - 1, today):
+            plan = self.day(ordinal)
+            t = at - plan.starts_at
+            pattern = np.repeat(np.arange(len(network.pattern_ids)), np.diff(plan.freq_start))
+            begin, end = plan.freq_begin_s, plan.freq_end_s
+            new = (np.diff(pattern, prepend=-1) != 0) | (begin > np.append(-np.inf, end[:-1]))
+            begin = begin[np.maximum.accumulate(np.where(new, np.arange(len(begin)), 0))]  # windows that follow are one
+            on = (begin + np.maximum(settled_s, 2.0 * plan.freq_headway_s) <= t) & (t < end)
+            np.add.at(rate, network.pattern_route_dir_ix[pattern[on]], 1.0 / plan.freq_headway_s[on])
+            pattern = np.repeat(np.arange(len(network.pattern_ids)), np.diff(plan.dep_start))
+            route_dir = network.pattern_route_dir_ix[pattern]
+            hour = np.bincount(route_dir[(plan.dep_s > t - HOUR_S) & (plan.dep_s <= t)], minlength=len(rate))
+            more = np.bincount(route_dir[(plan.dep_s > t) & (plan.dep_s <= t + HOUR_S)], minlength=len(rate))
+            rate += np.where((hour >= 2) & (more > 0), hour / HOUR_S, 0.0)
+        return np.where(rate > 0, 1.0 / np.where(rate > 0, rate, 1.0), np.nan)
 
     def day(self, ordinal: int) -> Day:
         """The plan of a service day; a few days are remembered."""

@@ -219,7 +219,11 @@ class Finish:
             self.parts["alerts"]
             .scan()
             .unique(["alert_id", "revision"], keep="last", maintain_order=True)
-            .with_columns(time_of(pl.col("active_from")), time_of(pl.col("active_to")))
+            .with_columns(
+                time_of(pl.col("active_from")),
+                time_of(pl.col("active_to")),
+                pl.col("stop_ids").str.json_decode(pl.List(pl.String)),
+            )
         )
 
     def _rejects(self) -> pl.LazyFrame:

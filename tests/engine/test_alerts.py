@@ -50,7 +50,14 @@ def kinds(rows, kind):
 
 
 def test_every_rule_has_its_own_kind():
-    assert [r.kind for r in RULES] == ["bunching", "gap", "vehicle_lost", "source_silent"]
+    assert [r.kind for r in RULES] == [
+        "bunching",
+        "gap",
+        "vehicle_stopped",
+        "no_service",
+        "vehicle_lost",
+        "source_silent",
+    ]
 
 
 def test_bunching_is_raised_when_it_has_lasted_told_where_and_resolved():
@@ -79,7 +86,7 @@ def test_what_does_not_last_is_not_told():
     log = watch.log
     ahead = log.run("v1", "R", "07:00:00")
     # 190 s behind; while it stands in front of the next gate it drops back: after 200 s it is no longer bunched
-    behind = log.run("v2", "R", "07:03:10", delays=[(5, 250.0)])
+    behind = log.run("v2", "R", "07:03:10", delays=[(9, 250.0)])
     assert not kinds(watch.drive(ahead + behind, behind[-1].time), "bunching")
     watch = Watch(alert_after_s=10.0)
     assert kinds(watch.drive(ahead + behind, behind[-1].time), "bunching")
@@ -128,6 +135,91 @@ def test_a_gap_is_raised_for_the_bus_behind_it():
     assert rows[0]["vehicle_id"] == "v2"
     assert rows[0]["header"] == "Route R: gap of 25 min in front of v2"
     assert rows[0]["effect"] == "SIGNIFICANT_DELAYS"
+    assert (rows[0]["leader_id"], rows[0]["headway_s"], rows[0]["scheduled_headway_s"]) == ("v1", 1500.0, 600.0)
+    assert rows[0]["stop_ids"] == ["C", "D", "E"], "the bus ahead has served them, this one has not"
+    here = next(f for f in reversed(behind) if f.time + 0.5 <= rows[0]["active_from"] + 60.0)
+    assert rows[0]["next_bus_s"] == pytest.approx(next_at(watch, behind, "C") - here.time, abs=1.0)
+    said = " Waiting: Stop C, Stop D, Stop E; the next bus is there in "
+    assert said in rows[0]["description"]
+
+
+def next_at(watch, run, stop):
+    """When a run passes a stop."""
+    network = watch.network
+    pattern = run[0].pattern
+    stops = slice(network.pstop_start[pattern], network.pstop_start[pattern + 1])
+    at = [network.stop_ids[s] for s in network.pstop_stop_ix[stops]].index(stop)
+    return next(f.time for f in run if f.seq == network.pstop_gate_seq[stops][at])
+
+
+def test_a_gap_with_a_bus_in_it_is_none():
+    watch = Watch()
+    log = watch.log
+    ahead, behind = log.run("v1", "R", "07:00:00"), log.run("v2", "R", "07:25:00")
+    unseen = log.run("v3", "R", "07:12:00")
+    # nobody saw v3 pass its gates (a tunnel, say), but it stands between the two now
+    there = [
+        f.again(passes=False, time=t) for f in unseen[30:31] for t in np.arange(behind[0].time, behind[28].time, 20.0)
+    ]
+    assert not kinds(watch.drive(ahead + behind[:28] + there, behind[28].time), "gap")
+
+
+def test_a_gap_stays_one_alert_when_the_buses_behind_it_overtake_each_other():
+    watch = Watch()
+    log = watch.log
+    ahead = log.run("v1", "R", "07:00:00")
+    slow = log.run("v2", "R", "07:25:00", delays=[(18, 40.0)])
+    fast = log.run("v3", "R", "07:25:20")
+    rows = kinds(watch.drive(ahead + slow + fast, fast[30].time), "gap")
+    assert {r["vehicle_id"] for r in rows} == {"v2", "v3"}
+    assert len({r["alert_id"] for r in rows}) == 1
+
+
+def test_a_bunched_bus_gets_advice_to_wait_for_the_one_behind():
+    watch = Watch()
+    log = watch.log
+    runs = [log.run(v, "R", t) for v, t in (("v1", "07:00:00"), ("v2", "07:02:00"), ("v3", "07:12:00"))]
+    rows = kinds(watch.drive([f for run in runs for f in run], log.clock("07:05:00")), "bunching")
+    row = rows[0]
+    assert (row["vehicle_id"], row["leader_id"], row["headway_s"]) == ("v2", "v1", 120.0)
+    assert (row["hold_stop_id"], row["hold_s"]) == ("C", 120.0), "half of 600 - 120, but not longer than the cap"
+    assert row["hold_wait_change_s"] == -60.0
+    assert "Advice: hold v2 at Stop C for 2 min" in row["description"]
+    assert "then waits 60 s less in the mean" in row["description"]
+
+
+def test_a_bus_that_stands_away_from_its_terminals_has_stopped():
+    watch = Watch(stopped_after_s=300.0)
+    log = watch.log
+    run = log.run("v1", "R", "07:00:00", delays=[(20, 600.0)])
+    rows = kinds(watch.drive(run, run[-1].time), "vehicle_stopped")
+    stood_at = next(f.time for f in run if f.seq == 19)
+    assert [(r["vehicle_id"], r["stop_id"], r["revision"]) for r in rows] == [("v1", "C", 0), ("v1", "C", 1)]
+    assert 300.0 <= rows[0]["active_from"] - stood_at <= 310.0
+    assert rows[0]["header"] == "Route R: v1 has not moved for 5 min"
+    assert rows[1]["active_to"] - stood_at == pytest.approx(610.0, abs=20.0)
+    watch = Watch(stopped_after_s=300.0)
+    waits = watch.log.run("v1", "R", "07:00:00", delays=[(1, 600.0)])
+    assert not kinds(watch.drive(waits, waits[-1].time), "vehicle_stopped"), "at its terminal"
+
+
+def test_a_route_that_loses_its_last_bus_while_service_is_planned_has_none():
+    watch = Watch(no_service_s=600.0)
+    log = watch.log
+    seven = log.clock("07:00:00")
+    run = log.run("v1", "R", seven)
+    gone = run[-1].again(time=run[-1].time + 5, run=None, trip_type="Deadhead")
+    others = log.run("o", "R-back", seven, first=0, last=1, delays=[(0, 3600.0)])
+    rows = kinds(watch.drive([*run, gone, *others], seven + 3000), "no_service")
+    assert [(r["route_id"], r["direction_id"], r["revision"]) for r in rows] == [("R", 0, 0)]
+    row = rows[0]
+    assert row["active_from"] - run[-1].time == pytest.approx(1200.0, abs=15.0), "two planned headways"
+    assert row["header"] == "Route R: no bus in service towards Stop E"
+    assert "planned every 10 min" in row["description"]
+    assert (row["severity"], row["effect"], row["vehicle_id"]) == ("SEVERE", "NO_SERVICE", None)
+    back = log.run("v2", "R", seven + 3010)
+    rows = [r for f in back[:20] for r in watch.at(f.time, [f])]
+    assert [r["revision"] for r in kinds(rows, "no_service") if r["active_to"] == r["active_to"]] == [1]
 
 
 def test_a_vehicle_in_service_that_falls_silent_is_lost_until_it_is_heard_again():
@@ -160,6 +252,7 @@ def test_a_silent_source_is_one_alert_and_loses_no_vehicles():
     silent = next(r for r in told if r["kind"] == "source_silent")
     assert 60.0 <= silent["active_from"] - heard <= 65.0
     assert silent["severity"] == "SEVERE"
+    assert silent["header"].startswith("No pings from this feed for 6")
     assert silent["vehicle_id"] is None
     back = runs[0][-1].again(time=heard + 600)
     rows = [r for t in range(0, 120, 20) for r in watch.at(back.time + t, [back.again(time=back.time + t)])]

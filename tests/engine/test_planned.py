@@ -104,3 +104,29 @@ def test_late_after_the_last_window_the_last_headway_stands_for_a_while():
     found = planned_at(network, drawing, "R", 0, ["09:10:00", "12:00:00"])
     assert found[0] == 300.0
     assert math.isnan(found[1])
+
+
+def running(network, day, clock, settled_s=600.0):
+    """Planned headway of the first route direction at a clock time, NaN as None."""
+    log = Log(network, None, day)
+    found = Planned(network, rings_of(network, 4)).running(log.clock(clock), settled_s)[0]
+    return None if math.isnan(found) else round(float(found), 1)
+
+
+def test_service_is_under_way_once_it_has_been_planned_for_a_while():
+    windows = {"R": [("06:00:00", "07:00:00", 300.0), ("07:00:00", "22:00:00", 900.0)]}
+    network, _ = draw(STREET, {"R": "ABCD"}, windows=windows)
+    assert running(network, DAY, "06:05:00") is None, "the first bus is still to come"
+    assert running(network, DAY, "06:10:00") == 300.0
+    assert running(network, DAY, "07:05:00") == 900.0, "one window goes on as the next"
+    assert running(network, DAY, "22:00:00") is None
+    assert running(network, DAY, "04:00:00") is None
+
+
+def test_a_timetable_is_under_way_between_its_departures():
+    trips = {"R": ["23:00:00", "23:20:00", "23:40:00", "24:20:00", "25:00:00"]}
+    network, _ = draw(STREET, {"R": "ABCD"}, trips=trips)
+    assert running(network, DAY, "22:50:00") is None
+    assert running(network, DAY, "23:41:00") == 1200.0
+    assert running(network, DAY, "24:21:00") == 1800.0, "after midnight it is still that day's service"
+    assert running(network, DAY, "25:01:00") is None, "nothing follows"
