@@ -56,6 +56,7 @@ class NetworkView:
     patterns: dict[str, dict[str, Any]]
     patterns_of: dict[str, list[str]]  # route_id -> pattern_ids
     routes_at: dict[str, list[str]]  # stop_id -> route_ids, sorted
+    visits_at: dict[str, list[tuple[str, int]]]  # stop_id -> (pattern_id, position in it)
     children: dict[str, list[str]]  # parent station -> its stops
     shapes: dict[str, Shape]
     stop_order: list[str]
@@ -63,6 +64,7 @@ class NetworkView:
     stop_lat: np.ndarray
     stop_lon: np.ndarray
     answers: dict[tuple[str, bytes], ASGIApp] = field(default_factory=dict)  # of requests that depend on nothing else
+    days: dict[tuple[str, int], Any] = field(default_factory=dict)  # api.board: stop, day -> what is planned there
 
     @classmethod
     def parse(cls, value: bytes) -> "NetworkView":
@@ -77,11 +79,13 @@ class NetworkView:
         patterns = {p["pattern_id"]: p for p in raw["patterns"]}
         patterns_of: dict[str, list[str]] = {}
         routes_at: dict[str, set[str]] = {}
+        visits_at: dict[str, list[tuple[str, int]]] = {}
         children: dict[str, list[str]] = {}
         for pattern in patterns.values():
             patterns_of.setdefault(pattern["route_id"], []).append(pattern["pattern_id"])
-            for stop_id in pattern["stop_ids"]:
+            for i, stop_id in enumerate(pattern["stop_ids"]):
                 routes_at.setdefault(stop_id, set()).add(pattern["route_id"])
+                visits_at.setdefault(stop_id, []).append((pattern["pattern_id"], i))
         for stop in stops.values():
             parent = stop.get("parent_id")
             if parent:
@@ -100,6 +104,7 @@ class NetworkView:
             patterns=patterns,
             patterns_of=patterns_of,
             routes_at={k: sorted(v) for k, v in routes_at.items()},
+            visits_at=visits_at,
             children=children,
             shapes={k: shape for k, p in patterns.items() if (shape := _shape(p)) is not None},
             stop_order=order,

@@ -102,3 +102,14 @@ def _trips(pattern: Mapping[str, Any]) -> list[Trip]:
         Trip(trip_id, pattern["pattern_id"], service, start_s, offsets[way], tuple(windows.get(i, ())))
         for i, (trip_id, service, start_s, way) in enumerate(rows)
     ]
+
+
+def seconds(text: str) -> int:
+    """Seconds of HH:MM:SS."""
+    hours, minutes, rest = text.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + int(rest)
+
+
+def clock(second: int) -> str:
+    """HH:MM:SS of a second of the service day; it goes on counting past 24:00:00."""
+    return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"

@@ -3,7 +3,7 @@
 Answers are bytes made from the records themselves; these models describe them and the tests hold the two together.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -65,6 +65,13 @@ WORDS = {
     "arrival_p90": "nine in ten buses come before this, POSIX seconds",
     "arrival_time": "the one time to tell a passenger, POSIX seconds",
     "headsign": "where the bus says it goes",
+    "schedule_arrival_time": "by the timetable, POSIX seconds; null for frequency-based service",
+    "quality": "good, low (a wide interval), stale (an old position) or scheduled (no bus is tracked)",
+    "minutes": "whole minutes until arrival_time",
+    "words": "in words: due, 4 min, 3–5 min, at 08:40",
+    "note": "what else a passenger should know, in words: last bus today, uncertain, by timetable, …",
+    "is_last": "no later bus of this line comes here today; null where that is not known",
+    "ends_here": "nobody can board: it is the bus's last stop",
     "vehicle_age_s": "age of the vehicle's newest ping, seconds; null when no vehicle is seen",
     "vehicle_stale": "the estimate rests on an old position",
     "lane": "busway or mixed traffic",
@@ -124,7 +131,19 @@ Vehicle = _record(
 )
 Headway = _record("Headway", messages.HEADWAY, ("withdrawn",), age_s=Seconds)
 Arrival = _record(
-    "Arrival", messages.ARRIVAL, headsign=str | None, vehicle_age_s=Seconds, vehicle_stale=bool | None, age_s=Seconds
+    "Arrival",
+    messages.ARRIVAL,
+    headsign=str | None,
+    schedule_arrival_time=Seconds,
+    quality=Literal["good", "low", "stale", "scheduled"],
+    minutes=int,
+    words=str,
+    note=str | None,
+    is_last=bool | None,
+    ends_here=bool,
+    vehicle_age_s=Seconds,
+    vehicle_stale=bool | None,
+    age_s=Seconds,
 )
 Cell = _record("Cell", messages.CONGESTION, stated_at=float, age_s=Seconds)
 Indicator = _record("Indicator", messages.INDICATOR, age_s=Seconds)
@@ -157,6 +176,23 @@ class Stop(Strict):
     parent_id: str | None
     route_ids: list[str] = Field(description="routes that serve it")
     distance_m: float | None = Field(None, description="metres from the place asked for")
+
+
+class Line(Strict):
+    """A route towards a headsign, as it runs at a stop today."""
+
+    route_id: str
+    direction_id: int | None
+    headsign: str | None
+    state: Literal["running", "later", "ended", "none"] = Field(
+        description="later: its first bus of the day is to come"
+    )
+    words: str = Field(description="every 8–12 min, next at 07:30, first bus at 05:02, no more buses today, …")
+    headway_min_s: float | None = Field(description="shortest planned headway of the next hour; null by timetable")
+    headway_max_s: float | None = Field(description="longest one")
+    next_time: float | None = Field(description="next planned bus, POSIX seconds; null where headways say it")
+    last_time: float | None = Field(description="last planned bus here, POSIX seconds; null when it is over")
+    n_live: int = Field(description="buses that are tracked")
 
 
 class Pattern(Strict):
@@ -233,7 +269,7 @@ RouteAnswer = create_model("RouteAnswer", __base__=Answer, data=(RouteDetail, ..
 HeadwayList = _list("HeadwayList", Headway, stops=(list[Headway], ...))  # type: ignore[valid-type]
 IndicatorList = _list("IndicatorList", Indicator)
 StopList = _list("StopList", Stop)
-ArrivalList = _list("ArrivalList", Arrival)
+ArrivalList = _list("ArrivalList", Arrival, service=(list[Line], ...))
 AlertList = _list("AlertList", Alert)
 
 
@@ -333,6 +369,13 @@ ARRIVAL_EXAMPLE: dict[str, Any] = {
     "arrival_p90": 1764288312.0,
     "arrival_time": 1764288226.0,
     "headsign": "Kota",
+    "schedule_arrival_time": None,
+    "quality": "good",
+    "minutes": 3,
+    "words": "3–5 min",
+    "note": None,
+    "is_last": False,
+    "ends_here": False,
     "vehicle_age_s": 1.4,
     "vehicle_stale": False,
     "age_s": 3.4,
@@ -340,7 +383,24 @@ ARRIVAL_EXAMPLE: dict[str, Any] = {
 EXAMPLES: dict[Any, Any] = {
     VehicleList: {"at": 1764288013.4, "data": [VEHICLE_EXAMPLE]},
     VehicleAnswer: {"at": 1764288013.4, "data": VEHICLE_EXAMPLE},
-    ArrivalList: {"at": 1764288013.4, "data": [ARRIVAL_EXAMPLE]},
+    ArrivalList: {
+        "at": 1764288013.4,
+        "data": [ARRIVAL_EXAMPLE],
+        "service": [
+            {
+                "route_id": "1",
+                "direction_id": 0,
+                "headsign": "Kota",
+                "state": "running",
+                "words": "every 3–5 min",
+                "headway_min_s": 180.0,
+                "headway_max_s": 300.0,
+                "next_time": None,
+                "last_time": 1764345600.0,
+                "n_live": 1,
+            }
+        ],
+    },
     RouteList: {
         "at": 1764288013.4,
         "data": [

@@ -32,6 +32,7 @@ class Snapshot:
     arrivals: Mapping[str, Mapping[Row, Row]] = field(default_factory=dict)  # stop_id -> (trip, sequence) -> ARRIVAL
     status: Entity = field(default_factory=lambda: Entity("status", "koridor", {}))
     answers: dict[tuple[str, bytes], ASGIApp] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict)  # what several requests work out of it
 
     def keep(self, key: tuple[str, bytes], answer: ASGIApp) -> None:
         """Keep an answer for the next one who asks the same of this moment."""

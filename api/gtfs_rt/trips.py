@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from api.network import NetworkView
-from api.schedule import Trip
+from api.schedule import Trip, clock, seconds
 
 Descriptor = dict[str, Any]
 LATEST_S = 30 * 3600 - 1  # start_time has two digits, and consumers read no more than 29:59:59
@@ -100,14 +100,3 @@ class Trips:
             start_s += 1  # two buses that left in the same second are two runs
         plain = {**named, "start_time": clock(start_s), "schedule_relationship": "UNSCHEDULED"}
         return none if key in self._holder else Known(run, trip, plain, added, key)
-
-
-def seconds(text: str) -> int:
-    """Seconds of HH:MM:SS."""
-    hours, minutes, rest = text.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + int(rest)
-
-
-def clock(second: int) -> str:
-    """HH:MM:SS of a second of the service day; it goes on counting past 24:00:00."""
-    return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"

@@ -6,13 +6,12 @@ from fastapi import Query
 
 from api import schema
 from api.answers import Answer, answer
+from api.board import board
 from api.network import NetworkView
 from api.routes.common import Limit, Near, RouteId, Whole, documented, missing, network_of, router
-from api.snapshot import Snapshot
-from streams import messages
 
 routes = router()
-_ARRIVAL = tuple(messages.ARRIVAL)
+Minutes = Annotated[int, Query(ge=1, le=240, description="how far ahead timetabled buses are told")]
 Words = Annotated[
     str | None, Query(max_length=100, description="words of the stop's name or id", examples=["bundaran"])
 ]
@@ -38,35 +37,24 @@ async def stops(
 
 
 @routes.get("/stops/{stop_id:path}/arrivals", responses=documented(schema.ArrivalList, missing=True), tags=["stops"])
-async def arrivals(now: Whole, stop_id: str, route_id: RouteId = None, limit: Limit = 50) -> Answer:
-    """The next buses at a stop (at a station: at all of its stops), soonest first.
+async def arrivals(
+    now: Whole, stop_id: str, route_id: RouteId = None, limit: Limit = 50, minutes: Minutes = 60
+) -> Answer:
+    """The next buses at a stop (at a station: at all of its stops), soonest first, and the lines that serve it.
 
-    `arrival_time` is the one time to tell a passenger; the quantiles say how sure it is. An estimate that has not
-    been repeated for a minute is not shown.
+    `arrival_time` is the one time to tell a passenger; the quantiles say how sure it is, `words` and `note` say both.
+    An estimate that has not been repeated for a minute is not shown. Timetabled buses that are not tracked yet stand
+    among the live ones with `quality` `scheduled`; frequency-based service that is not tracked is told by `service`:
+    "every 8–12 min", "first bus at 05:02", "no more buses today".
     """
     network = network_of(now)
     if stop_id not in network.stops:
         raise missing("stop", stop_id)
-    rows = [_arrival(now, row) for place in network.places(stop_id) for row in now.arrivals.get(place, {}).values()]
+    rows, lines = board(now, network, stop_id, 60.0 * minutes)
     if route_id is not None:
         rows = [r for r in rows if r["route_id"] == route_id]
-    rows.sort(key=lambda r: (r["arrival_p50"], r["trip_id_performed"] or ""))
-    return answer({"at": now.at, "data": rows[:limit]})
-
-
-def _arrival(now: Snapshot, row: tuple[Any, ...]) -> dict[str, Any]:
-    record = dict(zip(_ARRIVAL, row, strict=True))
-    vehicle = now.vehicles.get(record["vehicle_id"])
-    on_this_run = vehicle is not None and vehicle.data["route_id"] == record["route_id"]
-    pattern_id = vehicle.data["pattern_id"] if vehicle is not None and on_this_run else None
-    pattern = network_of(now).patterns.get(pattern_id) if pattern_id else None
-    timestamp = vehicle.timestamp if vehicle else None
-    return record | {
-        "headsign": pattern["headsign"] if pattern else None,
-        "vehicle_age_s": None if timestamp is None else round(now.at - timestamp, 1),
-        "vehicle_stale": vehicle.data["stale"] if vehicle else None,
-        "age_s": round(now.at - record["made_at"], 1),
-    }
+        lines = [line for line in lines if line["route_id"] == route_id]
+    return answer({"at": now.at, "data": rows[:limit], "service": lines})
 
 
 def _stop(network: NetworkView, stop_id: str, away_m: float | None) -> dict[str, Any]:

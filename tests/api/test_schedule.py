@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.schedule import Schedule, Trip, Window
+from api.schedule import Schedule, Trip, Window, clock, seconds
 from streams.engine.planned import active_services
 from streams.gtfs.compile import load
 from streams.gtfs.describe import describe
@@ -53,3 +53,8 @@ def test_a_slot_is_the_nearest_planned_start(windows, start_s):
     every = [s for w in made for s in range(w.start_s, w.end_s, w.headway_s)]
     assert found in every
     assert abs(found - start_s) == min(abs(s - start_s) for s in every)
+
+
+@given(st.integers(0, 200_000))
+def test_a_clock_is_read_as_it_was_written(second):
+    assert seconds(clock(second)) == second

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.gtfs_rt.trips import Run, Trips, clock, seconds
+from api.gtfs_rt.trips import Run, Trips
 from api.network import NetworkView
 from tests.api import factory
 
@@ -97,8 +97,3 @@ def test_no_two_runs_have_one_descriptor_and_no_run_changes_its_own(network, ste
         named = [(d["trip_id"], d.get("start_date"), d.get("start_time")) for _, d in held.values()]
         assert len(set(plain)) == len(plain)
         assert len(set(named)) == len(named)
-
-
-@given(st.integers(0, 200_000))
-def test_a_clock_is_read_as_it_was_written(second):
-    assert seconds(clock(second)) == second

@@ -1,47 +1,60 @@
-// One stop: the next buses, the median and how sure it is (p10 to p90).
+// One stop: the next buses in words, how sure that is (p10 to p90), and what runs here when no bus is in sight.
 import { clock, duration, el } from "../format.js";
 import { chip } from "./vehicle.js";
 
 const HORIZON_MIN = 30;
 
-/** Arrivals of a stop; null where the service does not answer. */
+/** What `/v1/stops/…/arrivals` answers; null where the service does not. */
 export async function fetchArrivals(stopId) {
   try {
     const answer = await fetch(`v1/stops/${encodeURIComponent(stopId)}/arrivals?limit=40`);
-    return answer.ok ? (await answer.json()).data : null;
+    return answer.ok ? await answer.json() : null;
   } catch {
     return null;
   }
 }
 
-export function stopPanel(id, rows, { network, live, change, close }) {
+export function stopPanel(id, board, { network, live, change, close }) {
   const stop = network.stops.get(id);
   const routes = [...(network.routesAt.get(id) ?? [])].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   const title = el("header", {}, el("h3", {}, stop?.name || id), close());
   const chips = el("div", {}, routes.slice(0, 30).map((r) => [chip(network, r), " "]));
   if (!stop) return [title, el("p.quiet", {}, "There is no such stop in the feed in use.")];
-  if (rows === undefined) return [title, chips, el("p.quiet", {}, "Asking for arrivals…")];
-  if (rows === null) return [title, chips, el("p.quiet", {}, "Arrivals cannot be had right now.")];
-  if (!rows.length) return [title, chips, el("p.quiet", {}, "No bus is expected in what is known now.")];
+  if (board === undefined) return [title, chips, el("p.quiet", {}, "Asking for arrivals…")];
+  if (board === null) return [title, chips, el("p.quiet", {}, "Arrivals cannot be had right now.")];
   const now = live.now();
-  return [title, chips, el("table.arrivals", {}, rows.map((row) => line(row, now, network, change)))];
+  const key = (row) => `${row.route_id}|${row.direction_id}|${row.headsign}`;
+  const shown = new Set(board.data.map(key));
+  const lines = board.service.filter((line) => !shown.has(key(line)));
+  return [
+    title,
+    chips,
+    board.data.length ? el("table.arrivals", {}, board.data.map((row) => arrival(row, now, network, change))) : null,
+    lines.length ? el("ul.lines", {}, lines.map((line) => service(line, network))) : null,
+    board.data.length || lines.length ? null : el("p.quiet", {}, "No bus is expected in what is known now."),
+  ];
 }
 
-function line(row, now, network, change) {
+function arrival(row, now, network, change) {
   const minutes = (t) => (t - now) / 60;
-  const [p10, p50, p90] = [row.arrival_p10, row.arrival_p50, row.arrival_p90].map(minutes);
-  const whole = (m) => Math.max(0, Math.floor(m));
-  const at = (m) => `${(Math.min(Math.max(m, 0), HORIZON_MIN) / HORIZON_MIN) * 100}%`;
-  const span = `${whole(p10)}–${Math.max(whole(p10), Math.ceil(p90))} min`;
+  const at = (t) => `${(Math.min(Math.max(minutes(t), 0), HORIZON_MIN) / HORIZON_MIN) * 100}%`;
   const bus = row.vehicle_id
     ? el("button.link", { type: "button", onclick: () => change({ vehicle: row.vehicle_id, stop: null }) }, row.vehicle_id)
-    : "no bus seen yet";
-  return el(row.vehicle_stale ? "tr.old" : "tr", { "data-trip": row.trip_id_performed },
+    : null;
+  const seen = row.vehicle_age_s === null || row.quality === "stale" ? null : `seen ${duration(row.vehicle_age_s)} ago`;
+  const notes = [bus, seen, row.note].filter(Boolean).flatMap((part, i) => (i ? [" · ", part] : [part]));
+  return el(`tr.${row.quality}`, { "data-trip": row.trip_id_performed ?? row.trip_id_scheduled },
     el("td", {}, chip(network, row.route_id)),
-    el("td", {},
-      el("span.to", {}, row.headsign ?? network.routes.get(row.route_id)?.long_name ?? ""),
-      el("small", {}, bus, row.vehicle_age_s === null ? "" : ` · seen ${duration(row.vehicle_age_s)} ago`),
-      el("div.whisker", { title: `Nine in ten come between ${clock(row.arrival_p10)} and ${clock(row.arrival_p90)} or later` },
-        el("i", { style: `left:${at(p10)};right:calc(100% - ${at(p90)})` }), el("b", { style: `left:${at(p50)}` }))),
-    el("td.minutes", {}, el("b", {}, p50 < 0.75 ? "now" : whole(p50 + 0.5)), p50 < 0.75 ? "" : " min", el("small", {}, span)));
+    el("td", {}, el("span.to", {}, towards(row, network)), el("small", {}, notes),
+      row.arrival_p10 === null ? null
+        : el("div.whisker", { title: `Nine in ten come between ${clock(row.arrival_p10)} and ${clock(row.arrival_p90)} or later` },
+          el("i", { style: `left:${at(row.arrival_p10)};right:calc(100% - ${at(row.arrival_p90)})` }),
+          el("b", { style: `left:${at(row.arrival_time)}` }))),
+    el("td.minutes", {}, el("b", {}, row.words), el("small", {}, clock(row.arrival_time))));
 }
+
+function service(line, network) {
+  return el(`li.${line.state}`, {}, chip(network, line.route_id), el("span.to", {}, towards(line, network)), el("b", {}, line.words));
+}
+
+const towards = (of, network) => of.headsign || network.routes.get(of.route_id)?.long_name || "";
