@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install run test check format types unit unit-python bench bench-short lock clean
+.PHONY: help install run test check format types unit unit-python bench bench-short golden lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench: install ## every benchmark; results go to benchmarks/results
 
 bench-short: install ## every benchmark in seconds: none of them can rot
 	@! test -f benchmarks/__main__.py || $(BIN)/python -m benchmarks --short
+
+golden: install ## fixtures/golden anew, after a change that is meant
+	$(BIN)/python -m pytest -q -n 0 tests/replay/test_golden.py --regolden
 
 lock: install ## requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \

@@ -16,6 +16,11 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--regolden`: accept what the golden replays come to now."""
+    parser.addoption("--regolden", action="store_true", help="write fixtures/golden anew instead of comparing with it")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests in one process of pytest-xdist, and all of the broker's in the same one.
 
