@@ -6,7 +6,7 @@ import click
 
 from benchmarks.harness import Benchmark
 
-NAMES = ("kernels", "engine", "pipeline", "latency", "api", "accuracy.headways")
+NAMES = ("kernels", "engine", "pipeline", "latency", "api", "accuracy.tracker", "accuracy.headways")
 
 
 @click.command()

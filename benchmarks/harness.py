@@ -61,7 +61,7 @@ class Benchmark:
         self.figures.append(figure)
         spread = f"  ({min(figure.runs):,.4g} … {max(figure.runs):,.4g})" if len(figure.runs) > 1 else ""
         wanted = f"  goal {goal}" if goal else ""
-        print(f"{self.name:10} {name:52} {figure.median:>14,.4g} {unit:12}{spread}{wanted}", flush=True)
+        print(f"{self.name:16} {name:56} {figure.median:>14,.4g} {unit:12}{spread}{wanted}", flush=True)
         return figure
 
     def save(self) -> None:
