@@ -94,7 +94,7 @@ def run(bench: Benchmark) -> None:
 
 @numba.njit(nogil=True)
 def _grid_scan(tables, x, y, out):  # type: ignore[no-untyped-def]
-    near = np.empty((MAX_CANDIDATES, 6))
+    near = np.empty((MAX_CANDIDATES, 4))
     for i in range(len(x)):
         n = nearest_shapes(tables, x[i], y[i], near)
         out[i] = -1

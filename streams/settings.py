@@ -74,12 +74,26 @@ class Track:
     off_heading: float = setting(-0.6, "what a good heading costs on a shape in the mean, charged off it too", high=0.0)
     max_speed_mps: float = setting(25.0, "no bus progresses faster along its route", "m/s", low=1.0)
     back_m: float = setting(30.0, "GPS error may move a bus back along its route by this", "m", low=0.0)
-    gain_s: float = setting(7.0, "time constant of the filter along the route", "s", low=0.1)
+    gain_s: float = setting(7.0, "time constant of the filter along the route where no speed is reported", "s", low=0.1)
+    odometry_m2_s: float = setting(
+        1.0, "a way summed from reported speeds goes wrong by this variance a second", "m²/s", low=0.001
+    )
+    stop_pull: float = setting(
+        0.5, "a vehicle that comes to stand near a stop is moved so far towards it, as a share", low=0.0, high=1.0
+    )
     stale: float = setting(0.03, "share of reported routes that are wrong", low=0.0001, high=0.5)
     depart_standing_s: float = setting(900.0, "a layover ends unseen after this, in the mean", "s", low=1.0)
     depart_moving_s: float = setting(10.0, "a vehicle that moves has left its layover after this", "s", low=1.0)
     terminal_s: float = setting(45.0, "a vehicle at its terminal is in layover after this", "s", low=1.0)
-    leave_s: float = setting(600.0, "a vehicle beside its route has left it after this", "s", low=1.0)
+    loiter_s: float = setting(180.0, "one that stands for longer than this is less likely in service", "s", low=1.0)
+    waiting_odds: float = setting(
+        5.0, "a vehicle that stands at a terminal is so much likelier to wait there than to pass by", low=0.01
+    )
+    leave_s: float = setting(400.0, "a vehicle beside its route has left it after this", "s", low=1.0)
+    retire_s: float = setting(
+        300.0, "a vehicle that drives away from a terminal is on its way to the depot after this", "s", low=1.0
+    )
+    stray_s: float = setting(900.0, "a vehicle off its route has given it up after this", "s", low=1.0)
     deadhead_s: float = setting(
         50_000.0, "mean time until a vehicle turns to something that is no service", "s", low=1.0
     )

@@ -20,12 +20,45 @@ UNPLANNED = 0.02  # vehicles on a pattern that the timetable does not expect now
 KEPT = 512  # buckets remembered
 MANY = 12  # buckets in a row that are tabulated without asking which of them matter
 DAY_S = 86_400
+CHORD_M = 20.0
+ALONG_S = 16  # fixes farther apart than this say nothing of the way between by their speeds
+FIX_M = 2.0
+STANDING_SHARE = 0.05  # of the odometer's variance while a vehicle stands
 
 
 def params_of(settings: TrackSettings) -> Params:
     """The settings as the kernels take them."""
     names = {f.name for f in fields(settings)}
-    return Params(**{name: getattr(settings, name) for name in Params._fields if name in names})
+    values = {name: getattr(settings, name) for name in Params._fields if name in names}
+    return Params(**values, along=along_gains(settings))
+
+
+def along_gains(settings: TrackSettings) -> Array:
+    """Gains of the filter of (place, GPS error) along a route when speed is reported, f8 (ALONG_S, 5).
+
+    Row k is for fixes about k seconds apart: what is left of the error, then the gains of place and error of a vehicle
+    that drives, and of one that stands. They are the steady state of a Kalman filter: the place moves by the reported
+    speed with `odometry_m2_s` of variance a second, the error is a first-order Gauss-Markov process of `sigma_m` that
+    forgets in half of `offset_tempering_s`, and a fix adds `FIX_M` of its own.
+    """
+    tau = settings.offset_tempering_s / 2.0
+    out = np.zeros((ALONG_S, 5))
+    see = np.ones(2)
+    for row in range(ALONG_S):
+        dt = row + 0.5
+        keep = np.exp(-dt / tau)
+        move = np.diag([1.0, keep])
+        out[row, 0] = keep
+        for column, odometry in ((1, settings.odometry_m2_s), (3, STANDING_SHARE * settings.odometry_m2_s)):
+            added = np.diag([odometry * dt, settings.sigma_m**2 * (1.0 - keep**2)])
+            spread = np.diag([settings.sigma_m**2, settings.sigma_m**2])
+            gains = see
+            for _ in range(500):
+                spread = move @ spread @ move.T + added
+                gains = spread @ see / (see @ spread @ see + FIX_M**2)
+                spread = spread - np.outer(gains, see @ spread)
+            out[row, column : column + 2] = gains
+    return out
 
 
 def place_of(network: Network) -> tracking.Place:
@@ -106,10 +139,38 @@ def tables_of(n: Network) -> Tables:
         at[names] = np.concatenate([[0], ends[:-1]])
     return k.Tables(
         np.column_stack([n.point_x, n.point_y, n.point_dist_m]).astype(np.float64),
+        headings(n),
         np.concatenate(list(integers.values())).astype(np.int32),
         np.concatenate(list(numbers.values())).astype(np.float64),
         at,
     )
+
+
+def headings(n: Network) -> Array:
+    """The way each shape leads at each of its segments, as unit vectors f8 (points, 2).
+
+    That of the chord from CHORD_M before the segment's middle to CHORD_M after it: a vehicle is not known better than
+    that, and the kinks of a drawn line say nothing. Where the chord is short (a shape that turns back on the spot), the
+    segment's own; (0, 0) where that has no length either.
+    """
+    x, y = n.point_x.astype(np.float64), n.point_y.astype(np.float64)
+    shape, dist = n.point_shape_ix.astype(np.int64), n.point_dist_m.astype(np.float64)
+    after = np.minimum(np.arange(len(x)) + 1, n.shape_start[shape + 1] - 1)
+    own = np.column_stack([x[after] - x, y[after] - y])
+    middle = 0.5 * (dist + dist[after])
+    first, last = n.shape_start[shape], n.shape_start[shape + 1] - 1
+    apart = 2.0 * (dist.max(initial=0.0) + 1.0)  # shapes one after the other on one line
+    line = dist + shape * apart
+
+    def at(m: Array) -> Array:
+        place = np.clip(m, dist[first], dist[last]) + shape * apart
+        return np.column_stack([np.interp(place, line, x), np.interp(place, line, y)])
+
+    chord = at(middle + CHORD_M) - at(middle - CHORD_M)
+    chosen = np.where(np.hypot(*chord.T)[:, None] >= 0.25 * CHORD_M, chord, own)
+    length = np.hypot(*chosen.T)[:, None]
+    unit: Array = np.divide(chosen, length, out=np.zeros_like(chosen), where=length > 0.0)
+    return unit
 
 
 class TimesOf:

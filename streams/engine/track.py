@@ -77,7 +77,7 @@ class Track:
     """The stage behind `pings` (see stage.py)."""
 
     name = "track"
-    version = 1
+    version = 2
     source = "pings"
 
     def __init__(self, network: Network, settings: Settings) -> None:

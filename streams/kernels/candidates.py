@@ -19,8 +19,7 @@ def near_shapes(tables, x, y, radius_m, rings, near):
 
     tables   Tables: grid and shape points
     rings    how many rings of cells around the own one to read
-    near     f8 (MAX_CANDIDATES, 6), written: shape_ix, metres along, offset in metres, direction as a unit vector,
-             first point of the segment
+    near     f8 (MAX_CANDIDATES, 4), written: shape_ix, metres along, offset in metres, first point of the segment
 
     Returns how many were found; more than MAX_CANDIDATES are cut off (the grid's order decides which).
     """
@@ -70,9 +69,7 @@ def near_shapes(tables, x, y, radius_m, rings, near):
                     n += 1
                 else:
                     continue
-                norm = np.sqrt(square)
-                near[at, 0], near[at, 1], near[at, 2] = shape, dist, offset
-                near[at, 3], near[at, 4], near[at, 5] = ex / norm, ey / norm, i
+                near[at, 0], near[at, 1], near[at, 2], near[at, 3] = shape, dist, offset, i
     return n
 
 

@@ -246,7 +246,18 @@ def end_run(ff, fi, tables, facts, to, t):
 
 @inner
 def _start_run(ff, fi, tables, times, facts, to, p, dist_m, speed_mps, reported_trip, t):
-    trip, day, start = find_run(tables, times, p, t, dist_m, reported_trip, fi[LAST_TRIP])
+    gates, count = (
+        tables.i[tables.at[PGATE_START] + p],
+        tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
+    )
+    ff[RUN_V] = max(PULL_AWAY_MPS, speed_mps) if speed_mps == speed_mps else PULL_AWAY_MPS
+    first_m = tables.f[tables.at[PGATE_DIST_M] + gates]
+    from_start = dist_m <= first_m + (START_AFTER_LAYOVER_M if fi[WAITED] == 1 else START_M)
+    # Where it was seen to begin, the start is that and not what the timetable's pace would make of it.
+    begin = t - max(0.0, dist_m - first_m) / ff[RUN_V]
+    trip, day, start = find_run(
+        tables, times, p, begin if from_start else t, first_m if from_start else dist_m, reported_trip, fi[LAST_TRIP]
+    )
     if day > fi[LAST_DAY]:
         fi[LAST_DAY] = day
         fi[RUN_N] = 0
@@ -260,19 +271,12 @@ def _start_run(ff, fi, tables, times, facts, to, p, dist_m, speed_mps, reported_
     ff[RUN_START] = start
     ff[RUN_D], ff[RUN_T] = dist_m, t
     ff[BEFORE_D], ff[BEFORE_T] = dist_m, t
-    ff[RUN_V] = max(PULL_AWAY_MPS, speed_mps) if speed_mps == speed_mps else PULL_AWAY_MPS
     ff[STAND_T] = np.nan
     ff[PASSED] = -np.inf
     _enter_span(ff, fi, tables, dist_m, t)
-    gates, count = (
-        tables.i[tables.at[PGATE_START] + p],
-        tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
-    )
-    reach = START_AFTER_LAYOVER_M if fi[WAITED] == 1 else START_M
     fi[WAITED] = 0
-    if dist_m <= tables.f[tables.at[PGATE_DIST_M] + gates] + reach:
-        begin = t - max(0.0, dist_m - tables.f[tables.at[PGATE_DIST_M] + gates]) / ff[RUN_V]
-        _cross(ff, fi, tables, facts, to, min(dist_m, tables.f[tables.at[PGATE_DIST_M] + gates]), begin, dist_m, t, t)
+    if from_start:
+        _cross(ff, fi, tables, facts, to, min(dist_m, first_m), begin, dist_m, t, t)
     else:
         while fi[NEXT_GATE] < count and tables.f[tables.at[PGATE_DIST_M] + gates + fi[NEXT_GATE]] <= dist_m:
             fi[NEXT_GATE] += 1

@@ -16,14 +16,13 @@ def snap_window(points, first, last, from_m, to_m, x, y, near):
     points  f8 (n, 3), points of all shapes; the shape is first..last
     near    a segment to look from; any number will do, a near one saves the search
 
-    Returns (dist_m, offset_m, east, north, segment): metres along, distance to it, the shape's direction there as a
-    unit vector (0, 0 where the segment has no length), and the segment's first point. An empty window says so: (NaN,
-    inf, 0, 0, near). Does not check NaN.
+    Returns (dist_m, offset_m, segment): metres along, distance to it, and the segment's first point. An empty window
+    says so: (NaN, inf, near). Does not check NaN.
     """
     best = np.inf
-    dist, east, north = np.nan, 0.0, 0.0
+    dist = np.nan
     if last <= first or to_m < from_m or to_m < points[first, 2] or from_m > points[last, 2]:
-        return dist, best, east, north, near
+        return dist, best, near
     # The last segment that begins at or before from_m, lo: stride away from the near one, then halve.
     lo = min(max(near, first), last - 1)
     stride = 1
@@ -71,11 +70,7 @@ def snap_window(points, first, last, from_m, to_m, x, y, near):
             best = d2
             at = i
             dist = start + u * length
-    ex, ey = points[at + 1, 0] - points[at, 0], points[at + 1, 1] - points[at, 1]
-    norm = np.sqrt(ex * ex + ey * ey)
-    if norm > 0.0:
-        east, north = ex / norm, ey / norm
-    return dist, np.sqrt(best), east, north, at
+    return dist, np.sqrt(best), at
 
 
 @lean
@@ -85,6 +80,4 @@ def snap_windows(points, first, last, from_m, to_m, x, y, dist_m, offset_m):
     Writes dist_m and offset_m (n,). The plain window snap, without any matching.
     """
     for i in range(len(x)):
-        dist_m[i], offset_m[i], _, _, _ = snap_window(
-            points, first[i], last[i], from_m[i], to_m[i], x[i], y[i], first[i]
-        )
+        dist_m[i], offset_m[i], _ = snap_window(points, first[i], last[i], from_m[i], to_m[i], x[i], y[i], first[i])

@@ -100,12 +100,22 @@ NF = 30
     LAST_TRIP,  # scheduled trip of the last run, -1
     LAST_DAY,  # latest service day of any run: RUN_N counts from 1 on it
     WAITED,  # 1: in layover since the last run
-) = range(17)
-NI = 17
+    SPEAKS,  # 1: it has reported a route
+) = range(18)
+NI = 18
 
 # columns of State.h and of Work.h (pattern and phase are whole numbers)
-H_PATTERN, H_PHASE, DIST, LOG, SPEED_ALONG, SEGMENT = range(6)
-OFFSET = 6  # of Work.h alone
+(
+    H_PATTERN,
+    H_PHASE,
+    DIST,
+    LOG,
+    SPEED_ALONG,
+    SEGMENT,
+    BIAS,  # metres along by which the last fix was wrong, as far as is known: of a hypothesis in service
+) = range(7)
+NH = 7
+OFFSET = 7  # of Work.h alone
 
 
 class State(NamedTuple):
@@ -113,15 +123,15 @@ class State(NamedTuple):
 
     ff: Array  # f8 (n, NF)
     fi: Array  # i4 (n, NI)
-    h: Array  # f4 (n, MAX_BEAM, 6), the hypotheses
+    h: Array  # f4 (n, MAX_BEAM, NH), the hypotheses
 
 
 class Work(NamedTuple):
     """Room for one step; what it holds before a call does not matter."""
 
-    h: Array  # f8 (WORK, 7), hypotheses in the making
+    h: Array  # f8 (WORK, NH + 1), hypotheses in the making
     order: Array  # i4 (WORK,)
-    near: Array  # f8 (MAX_CANDIDATES, 6), see candidates.near_shapes
+    near: Array  # f8 (MAX_CANDIDATES, 4), see candidates.near_shapes
     rank: Array  # f8 (MAX_BEAM + 4, 2), route_dirs and their weight
     kept: Array  # f8 (MAX_BEAM, 2), weight and offset of the state's hypotheses after a step
 
@@ -129,15 +139,21 @@ class Work(NamedTuple):
 def work() -> Work:
     """Fresh room for one step."""
     return Work(
-        np.zeros((WORK, 7)),
+        np.zeros((WORK, NH + 1)),
         np.zeros(WORK, np.int32),
-        np.zeros((MAX_CANDIDATES, 6)),
+        np.zeros((MAX_CANDIDATES, 4)),
         np.zeros((MAX_BEAM + 4, 2)),
         np.zeros((MAX_BEAM, 2)),
     )
 
 
-LAYOVER_M = 60.0  # a vehicle waits within this of a terminal
+LAYOVER_M = 120.0  # a vehicle waits within this of a terminal
+LOITER_LOG = 5.0  # standing long says at most so much against being in service (and one less)
+AT_STOP_M = 40.0  # a vehicle that comes to stand this near to a stop probably stands at it
+IDLE_S = 30.0  # a vehicle on its way to or from the depot seldom stands for longer
+SILENCE = 0.3  # odds of being in service still, of a vehicle that no longer reports its route
+MOVING = 3.0  # service begins where a vehicle stands, at a terminal, so much sooner than where it drives by
+START_M = 250.0  # one that stands no farther along than this may not have begun its run
 TERMINAL_M = 60.0  # the run is at its end this far before the last stop
 REJOIN_M = 3000.0  # a detour comes back within this
 LIKELY_M = 40.0  # a vehicle is looked for this much farther along than half again its speed would take it
@@ -153,11 +169,11 @@ def offset_log(offset_m, sigma_m):
 
 
 @lean
-def heading_log(east, north, heading_east, heading_north, kappa):
+def heading_log(shape, east, north, kappa):
     """Log-density (up to a constant) of a heading: von Mises around the shape's direction, 2 % anything."""
-    if east == 0.0 and north == 0.0:
+    if shape[0] == 0.0 and shape[1] == 0.0:
         return 0.0
-    return np.log(0.98 * np.exp(kappa * (east * heading_east + north * heading_north - 1.0)) + 0.02)
+    return np.log(0.98 * np.exp(kappa * (shape[0] * east + shape[1] * north - 1.0)) + 0.02)
 
 
 @lean
@@ -188,7 +204,28 @@ def _push(work, n, pattern, phase, dist, speed, log, offset, segment):
     h = work.h[n]
     h[H_PATTERN], h[H_PHASE], h[DIST] = pattern, phase, dist
     h[LOG], h[SPEED_ALONG], h[OFFSET], h[SEGMENT] = log, speed, offset, segment
+    h[BIAS] = 0.0
     return n + 1
+
+
+@inner
+def _to_stop(tables, p, dist):
+    """Metres from `dist` to the pattern's nearest stop, 0 if that is farther than AT_STOP_M."""
+    first, end = tables.i[tables.at[PSTOP_START] + p], tables.i[tables.at[PSTOP_START] + p + 1]
+    at = tables.at[PSTOP_DIST_M]
+    lo, hi = first, end
+    while lo < hi:
+        middle = (lo + hi) >> 1
+        if tables.f[at + middle] < dist:
+            lo = middle + 1
+        else:
+            hi = middle
+    way = np.inf
+    if lo < end:
+        way = tables.f[at + lo] - dist
+    if lo > first and dist - tables.f[at + lo - 1] < way:
+        way = tables.f[at + lo - 1] - dist
+    return way if np.abs(way) <= AT_STOP_M else 0.0
 
 
 @inner
@@ -216,93 +253,79 @@ def _bucket(times, t):
 
 
 @inner
-def _inject(
-    n,
-    fi,
-    t,
-    x,
-    y,
-    heading,
-    east,
-    north,
-    obs_speed,
-    born_speed,
-    share_service,
-    share_layover,
-    wide,
-    recall,
-    tables,
-    prm,
-    times,
-    work,
-):
-    """Add what passes near (x, y), `share_*` of the whole weight spread by what the timetable and the report expect.
+def _birth_log(p, bucket, fi, recall, tables, prm, times):
+    """How many vehicles are expected on a pattern now, and how well it agrees with the report (log)."""
+    out = times.log_prior[bucket, p] + report_log(p, fi[ROUTE], fi[DIRECTION], fi[PATTERN], tables, prm.stale)
+    if recall and tables.i[tables.at[PATTERN_ROUTE_IX] + p] == fi[LAST_ROUTE]:
+        out += np.log(5.0)
+    return out
+
+
+@inner
+def _inject(n, fi, t, x, y, heading, east, north, obs_speed, born_speed, share, first, tables, prm, times, work):
+    """Add what passes near (x, y) and, to a slow vehicle, the terminals around, as the timetable and the report expect.
 
     heading     whether (east, north), the vehicle's direction as a unit vector, is known
     born_speed  of new hypotheses, NaN: unknown
-    wide        widen the search until something is found
-    recall      whether the last run's route is a hint
+    share       of the whole weight that they get
+    first       nothing is known of the vehicle but the route of its last run: widen the search until something is found
 
     Returns the new number of hypotheses at work.
     """
-    if wide:
+    if first:
         found = nearest_shapes(tables, x, y, work.near)
     else:
         found = near_shapes(tables, x, y, tables.f[tables.at[GRID] + 2], 1, work.near)
     bucket = _bucket(times, t)
-    route, direction, pattern = fi[ROUTE], fi[DIRECTION], fi[PATTERN]
+    route = fi[ROUTE]
     start = n
     total = 0.0
     reported_found = False
     for k in range(found):
-        shape = int(work.near[k, 0])
+        shape, segment = int(work.near[k, 0]), int(work.near[k, 3])
         for j in range(
             tables.i[tables.at[SHAPE_PATTERN_START] + shape], tables.i[tables.at[SHAPE_PATTERN_START] + shape + 1]
         ):
             p = tables.i[tables.at[SHAPE_PATTERN_IX] + j]
-            prior = times.log_prior[bucket, p] + report_log(p, route, direction, pattern, tables, prm.stale)
-            if recall and tables.i[tables.at[PATTERN_ROUTE_IX] + p] == fi[LAST_ROUTE]:
-                prior += np.log(5.0)
-            if tables.i[tables.at[PATTERN_ROUTE_IX] + p] == route:
-                reported_found = True
+            prior = _birth_log(p, bucket, fi, first, tables, prm, times)
+            reported_found = reported_found or tables.i[tables.at[PATTERN_ROUTE_IX] + p] == route
             total += np.exp(prior)
             log = prior + offset_log(work.near[k, 2], prm.sigma_m)
             if heading:
-                log += heading_log(work.near[k, 3], work.near[k, 4], east, north, prm.heading_kappa)
-            n = _push(work, n, p, IN_SERVICE, work.near[k, 1], born_speed, log, work.near[k, 2], work.near[k, 5])
+                log += heading_log(tables.heading[segment], east, north, prm.heading_kappa)
+            n = _push(work, n, p, IN_SERVICE, work.near[k, 1], born_speed, log, work.near[k, 2], segment)
     if route >= 0 and not reported_found:
         # A shape drawn from stop to stop may be far from the street: look along the reported route itself.
         for j in range(
             tables.i[tables.at[ROUTE_PATTERN_START] + route], tables.i[tables.at[ROUTE_PATTERN_START] + route + 1]
         ):
             p = tables.i[tables.at[ROUTE_PATTERN_IX] + j]
-            dist, offset, e, m, segment = snap_window(
+            dist, offset, segment = snap_window(
                 tables.points, tables.i[tables.at[PATTERN_FIRST] + p], tables.i[tables.at[PATTERN_LAST] + p],
                 0.0, tables.f[tables.at[PATTERN_LENGTH_M] + p], x, y, 0,
             )  # fmt: skip
             if offset > 400.0:
                 continue
-            prior = times.log_prior[bucket, p] + report_log(p, route, direction, pattern, tables, prm.stale)
+            prior = _birth_log(p, bucket, fi, first, tables, prm, times)
             total += np.exp(prior)
             log = prior + offset_log(offset, prm.sigma_m)
             if heading:
-                log += heading_log(e, m, east, north, prm.heading_kappa)
+                log += heading_log(tables.heading[segment], east, north, prm.heading_kappa)
             n = _push(work, n, p, IN_SERVICE, dist, born_speed, log, offset, segment)
+    if obs_speed < 3.0:
+        # All that wait are at the terminals, those in service are spread along the routes.
+        odds = np.log(prm.waiting_odds) if obs_speed < 1.0 else 0.0
+        for p in range(times.log_prior.shape[1]):
+            away = max(0.0, _wait_distance(tables, p, 0.0, x, y) - LAYOVER_M)
+            if away < 100.0:
+                prior = odds + _birth_log(p, bucket, fi, first, tables, prm, times)
+                total += np.exp(prior)
+                log = prior + EXPECTED_OFFSET + offset_log(away, prm.sigma_m)
+                n = _push(work, n, p, LAYOVER, 0.0, 0.0, log, away, 0)
     if total > 0.0:
-        norm = np.log(total)
-        at_service, at_layover = np.log(share_service) - norm, np.log(share_layover) - norm
-        end = n
-        for i in range(start, end):
-            p = int(work.h[i, H_PATTERN])
-            if work.h[i, DIST] < 150.0 and obs_speed < 3.0:
-                prior = work.h[i, LOG] - offset_log(work.h[i, OFFSET], prm.sigma_m)
-                away = _wait_distance(tables, p, 0.0, x, y) - LAYOVER_M
-                if away < 100.0:
-                    n = _push(
-                        work, n, p, LAYOVER, 0.0, 0.0,
-                        prior + at_layover + offset_log(max(0.0, away), prm.sigma_m), work.h[i, OFFSET], 0,
-                    )  # fmt: skip
-            work.h[i, LOG] += at_service
+        norm = np.log(share) - np.log(total)
+        for i in range(start, n):
+            work.h[i, LOG] += norm
     return n
 
 
@@ -339,7 +362,7 @@ def _settle(n, ff, fi, h, prm, work):
         if twin >= 0:
             h[twin, LOG] = np.logaddexp(np.float64(h[twin, LOG]), work.h[i, LOG])
         elif kept < limit:
-            for c in range(6):
+            for c in range(NH):
                 h[kept, c] = work.h[i, c]
             work.kept[kept, 1] = work.h[i, OFFSET]
             kept += 1
@@ -347,7 +370,7 @@ def _settle(n, ff, fi, h, prm, work):
     for i in range(1, kept):
         j = i
         while j > 0 and h[j - 1, LOG] < h[j, LOG]:
-            for c in range(6):
+            for c in range(NH):
                 keep = h[j, c]
                 h[j, c] = h[j - 1, c]
                 h[j - 1, c] = keep
@@ -374,6 +397,8 @@ def _settle(n, ff, fi, h, prm, work):
 @inner
 def _begin(ff, fi, h, t, x, y, bearing_deg, speed_mps, tables, prm, times, work):
     """Start the beam at a first fix, or anew after a long silence or a jump."""
+    if fi[ROUTE] >= 0:
+        fi[SPEAKS] = 1
     heading = bearing_deg == bearing_deg and not speed_mps < 1.0
     east, north = 0.0, 0.0
     if heading:
@@ -384,26 +409,7 @@ def _begin(ff, fi, h, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
         np.log(0.1) + prm.off_network + report_log(-1, fi[ROUTE], -1, -1, tables, prm.stale)
         + (prm.off_heading if heading else 0.0), np.nan, 0,
     )  # fmt: skip
-    n = _inject(
-        n,
-        fi,
-        t,
-        x,
-        y,
-        heading,
-        east,
-        north,
-        speed,
-        speed_mps,
-        0.8,
-        0.1,
-        True,
-        fi[LAST_ROUTE] >= 0,
-        tables,
-        prm,
-        times,
-        work,
-    )
+    n = _inject(n, fi, t, x, y, heading, east, north, speed, speed_mps, 0.9, True, tables, prm, times, work)
     _settle(n, ff, fi, h, prm, work)
     ff[T], ff[X], ff[Y] = t, x, y
     ff[ANCHOR_T], ff[ANCHOR_X], ff[ANCHOR_Y] = t, x, y
@@ -498,15 +504,30 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
     off_network = weigh_offset * prm.off_network + weigh_heading * prm.off_heading
     if np.hypot(x - ff[BASE_X], y - ff[BASE_Y]) > 50.0:
         ff[BASE_T], ff[BASE_X], ff[BASE_Y] = t, x, y
-    gain = 1.0 - np.exp(-dt / prm.gain_s)
-    if standing:
-        gain *= 0.2
+    # Dwells and red lights end; in a jam there is no layover to win by it.
+    loiter = -dt / prm.loiter_s if standing and prm.loiter_s <= t - ff[BASE_T] <= LOITER_LOG * prm.loiter_s else 0.0
+    odometer = reported and dt < len(prm.along)
+    stops = standing and fi[STANDING] == 0
+    keep = gain_bias = 0.0
+    if odometer:
+        row = int(dt)
+        keep, gain, gain_bias = (
+            prm.along[row, 0],
+            prm.along[row, 3 if standing else 1],
+            prm.along[row, 4 if standing else 2],
+        )
+    else:
+        gain = 1.0 - np.exp(-dt / prm.gain_s)
+        if standing:
+            gain *= 0.2
     ease = 1.0 - np.exp(-dt / 15.0)
 
     # --- evidence: once per change of what is reported
+    fell_silent = route < 0 and fi[ROUTE] >= 0
     if route != fi[ROUTE] or direction != fi[DIRECTION] or pattern != fi[PATTERN]:
         fi[ROUTE], fi[DIRECTION], fi[PATTERN] = route, direction, pattern
         if route >= 0:
+            fi[SPEAKS] = 1
             for k in range(fi[N]):
                 h[k, LOG] += report_log(int(h[k, H_PATTERN]), route, direction, pattern, tables, prm.stale)
 
@@ -526,21 +547,48 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             low, high = max(0.0, d - prm.back_m), min(length, d + prm.max_speed_mps * dt + prm.back_m)
             # Where it should be by its speed, and only if it is not there, where it may be at all.
             likely = min(high, d + LIKELY_M + 1.5 * max(v, obs_speed) * dt) if v == v else high
-            at, offset, e, m, segment = snap_window(points, first, last, low, likely, x, y, near)
+            at, offset, segment = snap_window(points, first, last, low, likely, x, y, near)
             if likely < high and (offset > 2.0 * prm.sigma_m or at > likely - 1.0):
-                at, offset, e, m, segment = snap_window(points, first, last, low, high, x, y, near)
+                at, offset, segment = snap_window(points, first, last, low, high, x, y, near)
             drive = 0.0 if standing else (0.5 * (v + speed_mps) if reported else v)
             ahead = d + drive * dt
             ahead = high if ahead > high else ahead
             # A new hypothesis of unknown speed (NaN) takes its second place as it is.
-            new = ahead + gain * (at - ahead) if abs(at - ahead) <= 150.0 else at
+            bias = 0.0
+            new = at
+            if abs(at - ahead) <= ONE_PLACE_M:
+                if odometer:
+                    # A Kalman filter of (place, GPS error); see engine.tables.along_gains.
+                    bias = keep * h[k, BIAS]
+                    surprise = min(3.0 * prm.sigma_m, max(-3.0 * prm.sigma_m, at - ahead - bias))
+                    pull = prm.stop_pull * _to_stop(tables, p, ahead + gain * surprise) if stops else 0.0
+                    new = ahead + gain * surprise + pull
+                    bias += gain_bias * surprise - pull
+                else:
+                    new = ahead + gain * (at - ahead)
             new = min(length, max(low, new))
             v_now = max(0.0, (new - d) / dt)
             v = speed_mps if reported else (v + ease * (v_now - v) if v == v else v_now)
-            cost = weigh_offset * (1.0 + min(3.0, max(0.0, (offset - 45.0) / 30.0))) * offset_log(offset, prm.sigma_m)
+            cost = (
+                weigh_offset
+                * (1.0 + min(6.0, max(0.0, (offset - 3.0 * prm.sigma_m) / prm.sigma_m)))
+                * offset_log(offset, prm.sigma_m)
+            )
             if heading:
-                cost += weigh_heading * heading_log(e, m, east, north, prm.heading_kappa)
+                cost += weigh_heading * heading_log(tables.heading[segment], east, north, prm.heading_kappa)
+            cost += loiter
             stop = tables.i[tables.at[PSTOP_START] + p + 1] - 1
+            if standing and new <= START_M:
+                # It may never have left the terminal.
+                wait = max(0.0, _wait_distance(tables, p, 0.0, x, y) - LAYOVER_M)
+                if wait == 0.0:
+                    stay = -dt / prm.terminal_s
+                    n = _push(
+                        work, n, p, LAYOVER, 0.0, 0.0,
+                        log + np.log(1.0 - np.exp(stay)) + weigh_offset * EXPECTED_OFFSET
+                        + weigh_heading * prm.off_heading, offset, 0,
+                    )  # fmt: skip
+                    log += stay
             if new >= tables.f[tables.at[PSTOP_DIST_M] + stop] - TERMINAL_M:
                 stay = -dt / prm.terminal_s
                 follow = tables.i[tables.at[PATTERN_NEXT_IX] + p]
@@ -552,12 +600,27 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                     log + np.log(1.0 - np.exp(stay)) + weigh_offset * (EXPECTED_OFFSET + offset_log(wait, prm.sigma_m))
                     + weigh_heading * prm.off_heading, offset, 0,
                 )  # fmt: skip
+                if obs_speed > 2.0:
+                    n = _push(
+                        work,
+                        n,
+                        -1,
+                        DEADHEAD,
+                        0.0,
+                        0.0,
+                        log + np.log(min(0.5, dt / prm.retire_s)) + off_network,
+                        np.nan,
+                        0,
+                    )
                 log += stay
             if offset > 2.0 * prm.sigma_m:
                 n = _push(
                     work, n, p, OFF_ROUTE, d, 0.0, log + np.log(min(0.5, dt / prm.leave_s)) + off_network, offset, near
                 )
+            before = n
             n = _push(work, n, p, IN_SERVICE, new, v, log + cost, offset, segment)
+            if n > before:
+                work.h[before, BIAS] = bias
         elif phase == LAYOVER:
             wait = max(0.0, _wait_distance(tables, p, d, x, y) - LAYOVER_M)
             cost = weigh_offset * (EXPECTED_OFFSET + offset_log(wait, prm.sigma_m)) + weigh_heading * prm.off_heading
@@ -569,18 +632,22 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                     tables.i[tables.at[PATTERN_LAST] + p],
                     tables.f[tables.at[PATTERN_LENGTH_M] + p],
                 )
-                at, offset, e, m, segment = snap_window(
+                at, offset, segment = snap_window(
                     points, first, last, 0.0, min(length, 300.0 + prm.max_speed_mps * dt), x, y, first
                 )
                 stay = -dt / (prm.depart_moving_s if obs_speed > 2.0 else prm.depart_standing_s)
                 if offset < 100.0:
-                    go = weigh_offset * offset_log(offset, prm.sigma_m)
+                    go = offset_log(offset, prm.sigma_m)
                     if heading:
-                        go += weigh_heading * heading_log(e, m, east, north, prm.heading_kappa)
+                        go += weigh_heading * heading_log(tables.heading[segment], east, north, prm.heading_kappa)
                     n = _push(
                         work, n, p, IN_SERVICE, at, obs_speed, log + np.log(1.0 - np.exp(stay)) + go, offset, segment
                     )
                     cost += stay
+            if wait > 0.0 and obs_speed > 2.0:
+                n = _push(
+                    work, n, -1, DEADHEAD, 0.0, 0.0, log + np.log(min(0.5, dt / prm.retire_s)) + off_network, np.nan, 0
+                )
             n = _push(work, n, p, LAYOVER, d, 0.0, log + cost, wait, 0)
         elif phase == OFF_ROUTE:
             first, last, length = (
@@ -588,57 +655,48 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                 tables.i[tables.at[PATTERN_LAST] + p],
                 tables.f[tables.at[PATTERN_LENGTH_M] + p],
             )
-            at, offset, e, m, segment = snap_window(
+            at, offset, segment = snap_window(
                 points, first, last, max(0.0, d - 50.0), min(length, d + REJOIN_M), x, y, near
             )
             if offset < 3.0 * prm.sigma_m:
                 back = weigh_offset * offset_log(offset, prm.sigma_m)
                 if heading:
-                    back += weigh_heading * heading_log(e, m, east, north, prm.heading_kappa)
+                    back += weigh_heading * heading_log(tables.heading[segment], east, north, prm.heading_kappa)
                 stay = -dt / prm.rejoin_s
                 n = _push(
                     work, n, p, IN_SERVICE, at, obs_speed, log + np.log(1.0 - np.exp(stay)) + back, offset, segment
                 )
                 log += stay
             far = 2.0 * weigh_offset if offset > 600.0 else 0.0
-            n = _push(work, n, p, OFF_ROUTE, d, 0.0, log + off_network - far, offset, near)
+            n = _push(
+                work, n, -1, DEADHEAD, 0.0, 0.0, log + np.log(min(0.5, dt / prm.stray_s)) + off_network, np.nan, 0
+            )
+            n = _push(work, n, p, OFF_ROUTE, d, 0.0, log + off_network + loiter - far, offset, near)
         elif phase == DEADHEAD:
             dead += np.exp(log)
             if t - ff[BASE_T] > 600.0:
                 n = _push(work, n, -1, AT_BASE, 0.0, 0.0, log + np.log(min(0.5, dt / 60.0)) + off_network, np.nan, 0)
-            n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, log + off_network, np.nan, 0)
+            idle = -dt / IDLE_S if standing and IDLE_S <= t - ff[BASE_T] <= LOITER_LOG * IDLE_S else 0.0
+            n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, log + off_network + idle, np.nan, 0)
         else:
             cost = off_network - (3.0 if t - ff[BASE_T] < 60.0 else 0.0)
             n = _push(work, n, -1, AT_BASE, 0.0, 0.0, log + cost, np.nan, 0)
             dead += np.exp(log)
-    n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, np.log(min(0.5, dt / prm.deadhead_s)) + off_network, np.nan, 0)
+    turned = SILENCE if fell_silent else min(0.5, dt / prm.deadhead_s)
+    n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, np.log(turned) + off_network, np.nan, 0)
 
     # --- and what else passes here
     sure = fi[N] > 0 and (h[0, LOG] > -0.01 or _same_way(fi, h, tables) > 0.99)
     waited = t - ff[INJECT_T]
     if not frozen and waited >= (4.0 if sure else 1.0) * prm.inject_s:
         ff[INJECT_T] = t
-        share = min(0.5, waited / prm.jump_s) * (1.0 - min(1.0, dead)) + min(0.9, waited / prm.pick_up_s) * dead
+        pick_up = waited / (prm.pick_up_s if obs_speed < 3.0 else MOVING * prm.pick_up_s)
+        share = min(0.5, waited / prm.jump_s) * (1.0 - min(1.0, dead)) + min(0.9, pick_up) * dead
+        if fi[SPEAKS] == 1 and route < 0:
+            share *= SILENCE
         n = _inject(
-            n,
-            fi,
-            t,
-            x,
-            y,
-            heading,
-            east,
-            north,
-            obs_speed,
-            obs_speed,
-            share,
-            share,
-            False,
-            False,
-            tables,
-            prm,
-            times,
-            work,
-        )
+            n, fi, t, x, y, heading, east, north, obs_speed, obs_speed, share, False, tables, prm, times, work
+        )  # fmt: skip
     _settle(n, ff, fi, h, prm, work)
     ff[T], ff[X], ff[Y] = t, x, y
     ff[SPEED] = obs_speed

@@ -66,6 +66,7 @@ class Tables(NamedTuple):
     """The schedule. Places are metres east (x) and north (y)."""
 
     points: Array  # f8 (n, 3): x, y, metres along the shape
+    heading: Array  # f8 (n, 2): the way the shape leads at the segment that begins at each point, as a unit vector
     i: Array  # i4
     f: Array  # f8
     at: Array  # i8 (ENTRIES,)
@@ -90,7 +91,11 @@ class Params(NamedTuple):
     depart_standing_s: float
     depart_moving_s: float
     terminal_s: float
+    loiter_s: float
+    waiting_odds: float
     leave_s: float
+    retire_s: float
+    stray_s: float
     deadhead_s: float
     pick_up_s: float
     rejoin_s: float
@@ -105,6 +110,8 @@ class Params(NamedTuple):
     forget_s: float
     stand_mps: float
     gap_s: float
+    stop_pull: float
+    along: Array  # f8 (seconds since the last fix, 5), see engine.tables.along_gains
 
 
 class Times(NamedTuple):

@@ -41,6 +41,7 @@ from streams.kernels.matching import (
     MAX_BEAM,
     NEXT_GATE,
     NF,
+    NH,
     NI,
     P_CANDIDATES,
     P_DIRECTION,
@@ -164,7 +165,7 @@ def state(n: int) -> State:
     """Empty filter states."""
     fi = np.full((n, NI), -1, np.int32)
     fi[:, 0] = 0
-    return State(np.zeros((n, NF)), fi, np.zeros((n, MAX_BEAM, 6), np.float32))
+    return State(np.zeros((n, NF)), fi, np.zeros((n, MAX_BEAM, NH), np.float32))
 
 
 def fleet(n: int) -> Fleet:

@@ -162,7 +162,7 @@ def test_state_of_another_version_or_number_of_partitions_is_refused():
     with pytest.raises(ValueError, match="4 partitions, now there are 8"):
         Track(network, with_partitions(8)).load(data, 2)
     track.version = 99
-    with pytest.raises(ValueError, match="version 1"):
+    with pytest.raises(ValueError, match="version 2"):
         track.load(data, 2)
 
 
