@@ -54,11 +54,6 @@ class Pending:
         vehicle = rows["vehicle"]
         if len(vehicle):
             self._grow(int(vehicle.max()) + 1)
-        fresh = rows["determined_at"] > self._until[vehicle]
-        if not fresh.all():
-            rows = {name: values[fresh] for name, values in rows.items()}
-            vehicle = rows["vehicle"]
-        if len(vehicle):
             order = np.lexsort((rows["revision"], *(rows[name] for name in reversed(self.identity))))
             same = np.ones(len(order) - 1, dtype=np.bool_)
             for name in self.identity:
@@ -67,9 +62,11 @@ class Pending:
             rows = {name: values[last] for name, values in rows.items()}
             vehicle = rows["vehicle"]
         final = rows["determined_at"] <= self._reached[vehicle]
+        # Only now: what was taken and is told again also takes back what was told of it in between.
+        fresh = rows["determined_at"] > self._until[vehicle]
         self._rows = [{name: values[~final] for name, values in rows.items()}]
         self._until = self._reached.copy()
-        taken = final & ~rows["withdrawn"]
+        taken = final & fresh & ~rows["withdrawn"]
         return {name: values[taken] for name, values in rows.items()}
 
     def column(self, name: str) -> Array:

@@ -71,6 +71,18 @@ def test_what_comes_again_after_it_was_taken_is_a_repeat():
     assert taken(pool) == [(0, 6, 3.0)]
 
 
+def test_what_comes_again_takes_back_what_was_told_in_between():
+    pool = pending()
+    pool.observe(rows((0, 5, 100.0, 0, False, 1.0)))
+    close(pool, 0, 100)
+    assert taken(pool) == [(0, 5, 1.0)]
+    pool.observe(rows((0, 5, 150.0, 1, False, 2.0)))
+    assert taken(pool) == []
+    pool.observe(rows((0, 5, 100.0, 2, False, 1.0)))
+    close(pool, 0, 200)
+    assert taken(pool) == []
+
+
 def test_renumbering_keeps_facts_and_watermarks_with_their_vehicle():
     pool = pending()
     pool.observe(rows((0, 5, 100.0, 0, False, 1.0), (2, 5, 300.0, 0, False, 2.0)))

@@ -181,9 +181,14 @@ def test_what_is_closed_does_not_change(data: st.DataObject):
         facts, _ = track.advance(state, columns([ping]), ping["arrived"])
         said_by_record.append(facts)
     until = -np.inf
+    told: dict[str, set[str]] = {"passings": set(), "traversals": set()}
     for facts in said_by_record:
-        for name in ("passings", "traversals"):
-            assert (facts[name]["determined_at"] > until).all()
+        for name, before in told.items():
+            for row in rows(facts[name]):
+                del row["revision"]
+                # A late ping may take back what was told after a fact was closed: then the closed one comes again.
+                assert row["determined_at"] > until or repr(row) in before
+                before.add(repr(row))
         if len(facts["closed"]["until"]):
             assert facts["closed"]["until"][-1] >= until
             until = facts["closed"]["until"][-1]
