@@ -43,8 +43,9 @@ WORDS = {
     "heading_deg": "of the shape where it is known, else as reported; degrees clockwise from north",
     "congestion_level": "GTFS-Realtime CongestionLevel",
     "headway_s": "seconds behind the vehicle ahead of the same route and direction, at the last gate it passed",
-    "scheduled_headway_s": "seconds that it should be",
-    "headway_ratio": "headway over scheduled headway",
+    "scheduled_headway_s": "planned headway, seconds",
+    "target_headway_s": "what it is judged against, as set: timetable, legal limit or the last hour; seconds",
+    "headway_ratio": "headway over its target",
     "headway_band": "bunched, close, even, wide or gap",
     "band": "bunched, close, even, wide or gap",
     "headway_at": "when it passed that gate, POSIX seconds",
@@ -88,6 +89,9 @@ WORDS = {
     "excess_wait_s": "mean wait beyond the scheduled one, seconds",
     "share_bunched": "0 to 1",
     "share_gapped": "0 to 1",
+    "share_regular": "0 to 1: as near to the target as the bands ask for",
+    "share_within_limit": "0 to 1: headways not longer than the legal limit; null where none is set",
+    "coverage": "calls at stops that were seen over those planned",
     "active_from": "POSIX seconds",
     "active_to": "POSIX seconds; null while active",
     "kind": "bunching, gap, vehicle_lost, source_silent, …",
@@ -267,7 +271,7 @@ VehicleAnswer = create_model("VehicleAnswer", __base__=Answer, data=(Vehicle, ..
 RouteList = _list("RouteList", Route)
 RouteAnswer = create_model("RouteAnswer", __base__=Answer, data=(RouteDetail, ...))
 HeadwayList = _list("HeadwayList", Headway, stops=(list[Headway], ...))  # type: ignore[valid-type]
-IndicatorList = _list("IndicatorList", Indicator)
+IndicatorList = _list("IndicatorList", Indicator, hours=(list[Indicator], ...))  # type: ignore[valid-type]
 StopList = _list("StopList", Stop)
 ArrivalList = _list("ArrivalList", Arrival, service=(list[Line], ...))
 AlertList = _list("AlertList", Alert)
@@ -426,6 +430,9 @@ EXAMPLES: dict[Any, Any] = {
         "data": [
             {
                 "made_at": 1764288010.0,
+                "window_start": 1764284460.0,
+                "window_s": 3600,
+                "final": False,
                 "route_id": "1",
                 "direction_id": 0,
                 "n_vehicles": 18,
@@ -436,9 +443,13 @@ EXAMPLES: dict[Any, Any] = {
                 "excess_wait_s": 29.6,
                 "share_bunched": 0.11,
                 "share_gapped": 0.06,
+                "share_regular": 0.71,
+                "share_within_limit": 0.93,
+                "coverage": 0.97,
                 "age_s": 3.4,
             }
         ],
+        "hours": [],
     },
     HeadwayList: {
         "at": 1764288013.4,
@@ -456,6 +467,7 @@ EXAMPLES: dict[Any, Any] = {
                 "dist_m": 7340.0,
                 "headway_s": 141.0,
                 "scheduled_headway_s": 180.0,
+                "target_headway_s": 180.0,
                 "headway_ratio": 0.7833,
                 "band": "even",
                 "revision": 0,
@@ -480,7 +492,7 @@ EXAMPLES: dict[Any, Any] = {
                 "vehicle_id": "TJ-0431",
                 "leader_id": "TJ-0112",
                 "headway_s": 38.0,
-                "scheduled_headway_s": 180.0,
+                "target_headway_s": 180.0,
                 "stop_ids": None,
                 "next_bus_s": None,
                 "hold_stop_id": "H00134P",

@@ -26,7 +26,8 @@ class Snapshot:
     alerts: Mapping[str, Entity] = field(default_factory=dict)  # active
     ended_alerts: Mapping[str, Entity] = field(default_factory=dict)  # of the last hour
     congestion: Mapping[str, Entity] = field(default_factory=dict)
-    indicators: Mapping[RouteDirection, Mapping[str, Any]] = field(default_factory=dict)
+    indicators: Mapping[RouteDirection, Mapping[str, Any]] = field(default_factory=dict)  # of the last hour, rolling
+    indicator_hours: Mapping[RouteDirection, Mapping[float, Mapping[str, Any]]] = field(default_factory=dict)
     headways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # vehicle_id -> newest HEADWAY row
     stop_headways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # route|direction|stop -> newest
     arrivals: Mapping[str, Mapping[Row, Row]] = field(default_factory=dict)  # stop_id -> (trip, sequence) -> ARRIVAL

@@ -20,6 +20,7 @@ from streams.settings import Api
 
 STATUS_EVERY_S = 5.0
 SWEEP_EVERY_S = 1.0
+HOURS_KEPT = 24
 ENDED_ALERTS_KEPT_S = 3600.0
 POSITIONS_KEPT = 4  # of a vehicle: what it falls back on when its newest pings are withdrawn
 HEADWAYS_KEPT = 12  # of a vehicle or a stop: enough to fall back on when the newest ones are withdrawn
@@ -59,6 +60,7 @@ class View:
         self._ended: dict[str, Entity] = {}
         self._congestion: dict[str, Entity] = {}
         self._indicators: dict[RouteDirection, Mapping[str, Any]] = {}
+        self._indicator_hours: dict[RouteDirection, dict[float, Mapping[str, Any]]] = {}
         self._arrivals: dict[str, dict[Row, Row]] = {}
         self._own_stops: set[str] = set()  # stops whose arrivals were copied since the last snapshot
         self._status = Entity("status", "koridor", {})
@@ -125,6 +127,7 @@ class View:
             ended_alerts=self._ended.copy(),
             congestion=self._congestion.copy(),
             indicators=self._indicators.copy(),
+            indicator_hours=self._indicator_hours.copy(),
             headways=self._newest_headway.copy(),
             stop_headways=self._newest_stop_headway.copy(),
             arrivals=self._arrivals.copy(),
@@ -227,6 +230,10 @@ class View:
         for row in _dicts(messages.INDICATOR, record):
             n += 1
             key = (row["route_id"], row["direction_id"])
+            if row["final"]:  # copy on write: the last snapshot may still be reading the old ones
+                hours = {**self._indicator_hours.get(key, {}), row["window_start"]: row}
+                self._indicator_hours[key] = {h: hours[h] for h in sorted(hours)[-HOURS_KEPT:]}
+                continue
             known = self._indicators.get(key)
             if known is None or row["made_at"] >= known["made_at"]:
                 self._indicators[key] = row

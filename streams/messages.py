@@ -125,7 +125,8 @@ HEADWAY: Spec = {
     "dist_m": Kind.NUMBER,
     "headway_s": Kind.NUMBER,
     "scheduled_headway_s": Kind.NUMBER,
-    "headway_ratio": Kind.NUMBER,
+    "target_headway_s": Kind.NUMBER,  # the scheduled one, a legal limit or the last hour's mean, as set
+    "headway_ratio": Kind.NUMBER,  # headway / target
     "band": Kind.ID,  # bunched, close, even, wide, gap
     "revision": Kind.INT,
     "withdrawn": Kind.BOOL,
@@ -160,8 +161,12 @@ CONGESTION: Spec = {
     "final": Kind.BOOL,  # the window is closed: this row will not change
 }
 
+# One row for the last hour, again and again, and a `final` one for every hour of the clock.
 INDICATOR: Spec = {
     "made_at": Kind.TIME,
+    "window_start": Kind.TIME,
+    "window_s": Kind.INT,
+    "final": Kind.BOOL,
     "route_id": Kind.ID,
     "direction_id": Kind.INT,
     "n_vehicles": Kind.INT,
@@ -172,6 +177,9 @@ INDICATOR: Spec = {
     "excess_wait_s": Kind.NUMBER,
     "share_bunched": Kind.NUMBER,
     "share_gapped": Kind.NUMBER,
+    "share_regular": Kind.NUMBER,
+    "share_within_limit": Kind.NUMBER,  # of the legal limit; null where none is set
+    "coverage": Kind.NUMBER,  # calls at stops that were seen over those planned
 }
 
 ALERT: Spec = {
@@ -187,7 +195,7 @@ ALERT: Spec = {
     "vehicle_id": Kind.ID,  # the follower of a bunch or gap
     "leader_id": Kind.ID,
     "headway_s": Kind.NUMBER,  # of a bunch or gap
-    "scheduled_headway_s": Kind.NUMBER,
+    "target_headway_s": Kind.NUMBER,  # what it should be
     "stop_ids": Kind.JSON,  # of a gap: the stops that wait, in the order in which the next bus comes
     "next_bus_s": Kind.NUMBER,  # until it is at the first of them
     "hold_stop_id": Kind.ID,  # advice for a bunched follower: where to hold,

@@ -130,6 +130,16 @@ class City:
         "headway / planned below which buses are bunched and close, from which wide and gap: "
         "skate (0.33,0.5,1.5,2), swiftly (0.75,0.75,1.25,1.25) or four numbers",
     )
+    headway_target: str = setting(
+        "timetable", "what headways are judged against: timetable, legal (KORIDOR_CITY_LEGAL_LIMITS) or rolling: the "
+        "route's own mean of an hour, half an hour ago",
+    )  # fmt: skip
+    legal_limits: str = setting(
+        "",
+        "the longest headway that is allowed: pergub-2-2024 (Jakarta) or four numbers of seconds: busway in and "
+        "outside the peak, other routes in and outside it; empty: none",
+    )
+    peak_hours: str = setting("6-9,16-20", "hours of a weekday in which the legal limit of the peak holds")
     gate_every: int = setting(4, "between stops, headways are told at every so many gates (~50 m each)", low=1)
     overnight_s: float = setting(
         7200.0, "a bus of yesterday's service leads today's only if it passed this shortly before", "s", low=0.0

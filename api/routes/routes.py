@@ -50,14 +50,21 @@ async def headways(now: Whole, route_id: str, direction_id: Direction = None) ->
     "/routes/{route_id:path}/indicators", responses=documented(schema.IndicatorList, missing=True), tags=["routes"]
 )
 async def indicators(now: Whole, route_id: str) -> Answer:
-    """How regular the route is now, per direction: mean headway, its variation, excess wait, bunching, gaps."""
+    """How regular the route is, per direction: mean headway, its variation, excess wait, bunching, gaps, compliance.
+
+    `data` is the last hour until now; `hours` the last 24 hours of the clock that have closed, oldest first.
+    """
     _known(network_of(now), route_id)
-    rows = [
-        {**row, "age_s": round(now.at - row["made_at"], 1)}
-        for (route, _), row in sorted(now.indicators.items(), key=lambda item: item[0][1] or 0)
-        if route == route_id
-    ]
-    return answer({"at": now.at, "data": rows})
+
+    def aged(row: Any) -> dict[str, Any]:
+        return {**row, "age_s": round(now.at - row["made_at"], 1)}
+
+    rolling = sorted(
+        (row for (route, _), row in now.indicators.items() if route == route_id), key=lambda r: r["direction_id"] or 0
+    )
+    hours = [row for (route, _), kept in now.indicator_hours.items() if route == route_id for row in kept.values()]
+    hours.sort(key=lambda r: (r["window_start"], r["direction_id"] or 0))
+    return answer({"at": now.at, "data": [aged(r) for r in rolling], "hours": [aged(r) for r in hours]})
 
 
 # Last: its path takes in the two above, as an id of a feed may hold a slash.

@@ -20,6 +20,7 @@ from streams.engine.holding import Hold, Holding
 from streams.engine.names import grown
 from streams.engine.part import CityOutput, CityState, Facts
 from streams.engine.sightings import MOVED_M, View
+from streams.engine.targets import KINDS
 from streams.gtfs.calendar import zone_of
 from streams.gtfs.network import Network
 from streams.kernels import headways as kernels
@@ -39,7 +40,7 @@ class Sighting(NamedTuple):
     vehicle: int
     other: int
     value: float
-    planned: float
+    target: float
     route_dir: int
 
 
@@ -94,8 +95,8 @@ def _bunching_words(view: View, s: Sighting, since: float) -> Told:
         )
     return Told(
         f"Route {a.route(s)}: {follower} runs right behind {leader}",
-        f"{follower} is {_span(s.value)} behind {leader} after {a.stop_name(s.stop)}; planned every "
-        f"{_span(s.planned)} ({s.value / s.planned:.0%}). Towards {a.destination(s)}, since {a.clock(since)}.{advice}",
+        f"{follower} is {_span(s.value)} behind {leader} after {a.stop_name(s.stop)}; {a.every} "
+        f"{_span(s.target)} ({s.value / s.target:.0%}). Towards {a.destination(s)}, since {a.clock(since)}.{advice}",
         {
             **_headway(s),
             "hold_stop_id": None if hold is None else a.network.stop_ids[hold.stop],
@@ -117,8 +118,8 @@ def _gap_words(view: View, s: Sighting, since: float) -> Told:
         wait = f" Waiting: {names}{more}{soon}."
     return Told(
         f"Route {a.route(s)}: gap of {_span(s.value)} in front of {follower}",
-        f"{follower} is {_span(s.value)} behind {leader} after {a.stop_name(s.stop)}; planned every "
-        f"{_span(s.planned)} ({s.value / s.planned:.0%}). Towards {a.destination(s)}, since {a.clock(since)}.{wait}",
+        f"{follower} is {_span(s.value)} behind {leader} after {a.stop_name(s.stop)}; {a.every} "
+        f"{_span(s.target)} ({s.value / s.target:.0%}). Towards {a.destination(s)}, since {a.clock(since)}.{wait}",
         {**_headway(s), "stop_ids": [a.network.stop_ids[stop] for stop in waiting], "next_bus_s": next_s},
     )
 
@@ -148,8 +149,8 @@ def _no_service_words(view: View, s: Sighting, since: float) -> Told:
     a = view.alerts
     return Told(
         f"Route {a.route(s)}: no bus in service{a.towards(s)}",
-        f"The last one was seen at {a.clock(s.value)}; planned every {_span(s.planned)}.",
-        {"scheduled_headway_s": round(s.planned, 1)},
+        f"The last one was seen at {a.clock(s.value)}; planned every {_span(s.target)}.",
+        {"target_headway_s": round(s.target, 1)},
     )
 
 
@@ -162,7 +163,7 @@ def _silent_words(view: View, s: Sighting, since: float) -> Told:
 
 
 def _headway(s: Sighting) -> dict[str, Any]:
-    return {"headway_s": round(s.value, 1), "scheduled_headway_s": round(s.planned, 1)}
+    return {"headway_s": round(s.value, 1), "target_headway_s": round(s.target, 1)}
 
 
 # In the order in which they are sighted and told.
@@ -204,6 +205,7 @@ class Alerts:
         city = settings.city
         self.network = network
         self.headways = headways
+        self.every = KINDS[headways.targets.kind]
         self.after_s = city.alert_after_s
         self.lost_after_s = city.lost_after_s
         self.stopped_after_s = city.stopped_after_s
@@ -372,7 +374,7 @@ class Alerts:
         behind = np.flatnonzero(
             (latest["leader"][: len(view.current_s)] == fleet.run[s.vehicle]) & view.serving[: len(view.current_s)]
         )
-        behind_s = float(view.current_s[behind].max(initial=0.0)) if len(behind) else s.planned
+        behind_s = float(view.current_s[behind].max(initial=0.0)) if len(behind) else s.target
         return self.holding.advise(s.pattern, float(fleet.dist_m[s.vehicle]), s.value, behind_s)
 
     def vehicles(self, view: View, s: Sighting) -> tuple[str | None, str | None]:
@@ -441,7 +443,7 @@ class Alerts:
             int(s.vehicle[seen]),
             int(s.other[seen]),
             float(s.value[seen]),
-            float(s.planned[seen]),
+            float(s.target[seen]),
             route_dir,
         )
         since = float(episodes.since[at])

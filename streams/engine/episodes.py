@@ -37,7 +37,7 @@ class Sightings:
     pattern, stop  i8 place (pattern and stop of the network), -1 none
     vehicle, other  i8 rows of the fleet: who it is about, and the vehicle ahead; -1 none
     value      f8 headway_s, or the record time of what it was seen by
-    planned    f8 planned headway_s
+    target     f8 what headway_s should be
     measured   f8 event time of the newest measurement behind it
     """
 
@@ -48,7 +48,7 @@ class Sightings:
     vehicle: Array
     other: Array
     value: Array
-    planned: Array
+    target: Array
     measured: Array
 
     @classmethod
@@ -57,7 +57,7 @@ class Sightings:
         n = len(key)
         numbers = {"pattern": -1, "stop": -1, "vehicle": -1, "other": -1}
         given: dict[str, Array] = {name: np.full(n, fill, dtype=np.int64) for name, fill in numbers.items()}
-        given |= {name: np.full(n, np.nan) for name in ("value", "planned", "measured")}
+        given |= {name: np.full(n, np.nan) for name in ("value", "target", "measured")}
         return cls(key.astype(np.int64), np.ones(n, dtype=np.bool_) if firm is None else firm, **(given | columns))
 
     def __len__(self) -> int:

@@ -17,6 +17,7 @@ from streams.engine.part import CityOutput, CityState, Facts
 from streams.engine.planned import Planned, rings_of
 from streams.engine.runs import Runs
 from streams.engine.silence import Heard, crossed
+from streams.engine.targets import Targets
 from streams.gtfs.network import Network
 from streams.kernels import headways as kernels
 from streams.kernels.fleet import newest_rows
@@ -29,7 +30,7 @@ BANDS = ("bunched", "close", "even", "wide", "gap")
 BUNCHED, CLOSE, EVEN, WIDE, GAP = range(5)
 RECENT_S = 7200.0  # an older newest headway of a vehicle need not be remembered
 PRESETS = {
-    # ratios of headway to planned: at or below the first bunched, the second close; from the third wide, the fourth gap
+    # ratios of headway to target: at or below the first bunched, the second close; from the third wide, the fourth gap
     "skate": (0.33, 0.5, 1.5, 2.0),  # mbta/skate's former route ladder
     "swiftly": (0.75, 0.75, 1.25, 1.25),  # Swiftly's two limits: no close, no wide
 }
@@ -73,6 +74,7 @@ class Changes:
     time: Array
     headway_s: Array
     planned_s: Array
+    target_s: Array
     band: Array  # place in BANDS, -1
     pgate: Array  # -1
     revision: Array
@@ -102,7 +104,7 @@ _LATEST: dict[str, tuple[Any, Any]] = {
     "run": (np.int64, -1),
     "leader": (np.int64, -1),  # run
     "headway_s": (np.float64, np.nan),
-    "planned_s": (np.float64, np.nan),
+    "target_s": (np.float64, np.nan),
     "band": (np.int64, -1),
     "pgate": (np.int64, -1),
 }
@@ -120,6 +122,7 @@ class Headways:
         self.hole_s = settings.city.hole_s
         self.rings = rings_of(network, settings.city.gate_every)
         self.planned = Planned(network, self.rings)
+        self.targets = Targets(network, settings)
         names = [network.gate_ids[g] for g in self.rings.gate_ix.tolist()]
         again = self.rings.visit.tolist()
         self._gate_id = _ids([f"{name}#{k + 1}" if k else name for name, k in zip(names, again, strict=True)])
@@ -287,9 +290,11 @@ class Headways:
         city.count("passings_too_late_for_a_headway", lost)
         ring, run, time, leader, headway, revision, gone, old_time, old_headway = found
         planned, pgate = self.planned.headways(ring, time, runs.pattern[run], runs.day[run])
-        ratio = ratio_of(headway, planned)
-        band = bands_of(ratio, self.limits)
-        return Changes(ring, run, leader, time, headway, planned, band, pgate, revision, gone, old_time, old_headway)
+        target = self.targets.of(city, self.rings.route_dir[ring], time, planned)
+        band = bands_of(ratio_of(headway, target), self.limits)
+        return Changes(
+            ring, run, leader, time, headway, planned, target, band, pgate, revision, gone, old_time, old_headway
+        )
 
     def _columns(self, city: CityState, c: Changes) -> Columns:
         route_dir = self.rings.route_dir[c.ring]
@@ -309,7 +314,8 @@ class Headways:
             "dist_m": self._dist_m[c.pgate],
             "headway_s": c.headway_s,
             "scheduled_headway_s": c.planned_s,
-            "headway_ratio": ratio_of(c.headway_s, c.planned_s),
+            "target_headway_s": c.target_s,
+            "headway_ratio": ratio_of(c.headway_s, c.target_s),
             "band": self._band[c.band],
             "revision": c.revision,
             "withdrawn": c.gone,
@@ -330,7 +336,7 @@ class Headways:
         latest["run"][v] = np.where(gone, -1, c.run[row])
         latest["leader"][v] = np.where(gone, -1, c.leader[row])
         latest["headway_s"][v] = np.where(gone, np.nan, c.headway_s[row])
-        latest["planned_s"][v] = np.where(gone, np.nan, c.planned_s[row])
+        latest["target_s"][v] = np.where(gone, np.nan, c.target_s[row])
         latest["band"][v] = np.where(gone, -1, c.band[row])
         latest["pgate"][v] = np.where(gone, -1, c.pgate[row])
 
@@ -345,9 +351,9 @@ def next_rings(of_pgate: Array, pgate_start: Array) -> Array:
     return found
 
 
-def ratio_of(headway_s: Array, planned_s: Array) -> Array:
-    """Headway as a share of the planned one, 4 digits; NaN where either is unknown."""
-    return np.round(headway_s / np.where(planned_s > 0, planned_s, np.nan), 4)
+def ratio_of(headway_s: Array, target_s: Array) -> Array:
+    """Headway as a share of its target, 4 digits; NaN where either is unknown."""
+    return np.round(headway_s / np.where(target_s > 0, target_s, np.nan), 4)
 
 
 def _pass(

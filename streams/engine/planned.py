@@ -124,6 +124,30 @@ class Planned:
             rate += np.where((hour >= 2) & (more > 0), hour / HOUR_S, 0.0)
         return np.where(rate > 0, 1.0 / np.where(rate > 0, rate, 1.0), np.nan)
 
+    def calls(self, begin: float, end: float) -> Array:
+        """How many calls at stops are planned in [begin, end] (POSIX seconds), by route direction.
+
+        First stops are left out. A run's calls are taken to fall where half of them are made.
+        """
+        network = self.network
+        n = len(network.pattern_ids)
+        counted = network.pgate_stop_pos > 0
+        stops = np.bincount(self.pgate_pattern[counted], minlength=n)
+        middle = np.bincount(self.pgate_pattern[counted], self.pgate_offset_s[counted], n) / np.maximum(stops, 1)
+        trips = np.zeros(n)
+        first, last = (local_date(t, self.zone).toordinal() for t in (begin, end))
+        for ordinal in range(first - 1, last + 1):
+            plan = self.day(ordinal)
+            pattern = np.repeat(np.arange(n), np.diff(plan.freq_start))
+            since, until = (t - plan.starts_at - middle[pattern] for t in (begin, end))
+            overlap = np.minimum(until, plan.freq_end_s) - np.maximum(since, plan.freq_begin_s)
+            np.add.at(trips, pattern, np.maximum(overlap, 0.0) / plan.freq_headway_s)
+            pattern = np.repeat(np.arange(n), np.diff(plan.dep_start))
+            at = plan.starts_at + plan.dep_s + middle[pattern]
+            trips += np.bincount(pattern[(at >= begin) & (at <= end)], minlength=n)
+        found: Array = np.bincount(network.pattern_route_dir_ix, trips * stops, len(network.route_dir_route_ix))
+        return found
+
     def day(self, ordinal: int) -> Day:
         """The plan of a service day; a few days are remembered."""
         if ordinal not in self._days:

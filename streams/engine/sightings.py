@@ -114,13 +114,13 @@ def no_service(view: View) -> Sightings:
     if at - view.state.heard >= alerts.source_silent_s:
         r = state.episodes["no_service"].key  # nothing is known: what was so stays so
         r = r[r < len(state.served_at)]
-        return Sightings.of(r, value=state.served_at[r], planned=alerts.planned_now(at)[r])
+        return Sightings.of(r, value=state.served_at[r], target=alerts.planned_now(at)[r])
     since = state.served_at
     planned_s = alerts.planned_now(at)
     with np.errstate(invalid="ignore"):
         long = at - np.maximum(since, state.alive_since) >= np.maximum(alerts.no_service_s, MISSED_HEADWAYS * planned_s)
     r = np.flatnonzero(long & ~np.isnan(planned_s))
-    return Sightings.of(r, value=since[r], planned=planned_s[r])
+    return Sightings.of(r, value=since[r], target=planned_s[r])
 
 
 def source_silent(view: View) -> Sightings:
@@ -134,10 +134,10 @@ def source_silent(view: View) -> Sightings:
 
 
 def _ratio(view: View) -> Array:
-    """Current over planned headway of every vehicle."""
+    """Current headway over its target, of every vehicle."""
     headways: HeadwayState = view.city.parts["headways"]
     with np.errstate(invalid="ignore"):
-        ratio: Array = view.current_s / headways.latest["planned_s"][: len(view.current_s)]
+        ratio: Array = view.current_s / headways.latest["target_s"][: len(view.current_s)]
     return ratio
 
 
@@ -168,7 +168,7 @@ def _followers(view: View, firm: Array, soft: Array) -> tuple[Sightings, Array]:
         vehicle=v,
         other=leader,
         value=current_s[v],
-        planned=latest["planned_s"][v],
+        target=latest["target_s"][v],
         measured=measured,
     )
     return found, leader_run

@@ -35,6 +35,7 @@ class Finish:
             "trips_performed": self._trips_performed,
             "headways": self._headway_rows,
             "congestion": self._congestion,
+            "indicators": self._indicators,
             "arrival_estimates": self._arrival_estimates,
             "alerts": self._alerts,
             "rejects": self._rejects,
@@ -203,6 +204,13 @@ class Finish:
 
     def _congestion(self) -> pl.LazyFrame:
         return self._windows().with_columns(window_start=time_of(pl.col("window_start")))
+
+    def _indicators(self) -> pl.LazyFrame:
+        key = ["window_start", "route_id", "direction_id"]
+        hours = self.parts["indicators"].scan().filter(pl.col("final"))
+        return hours.unique(key, keep="last", maintain_order=True).with_columns(
+            window_start=time_of(pl.col("window_start"))
+        )
 
     def _arrival_estimates(self) -> pl.LazyFrame:
         times = ("made_at", "arrival_p10", "arrival_p50", "arrival_p90", "arrival_time")

@@ -133,6 +133,7 @@ HEADWAYS = Table(
         "dist_m": REAL,
         "headway_s": REAL,
         "scheduled_headway_s": REAL,
+        "target_headway_s": REAL,
         "headway_ratio": REAL,
         "band": ID,
     },
@@ -174,6 +175,28 @@ ARRIVAL_ESTIMATES = Table(
     },
 )
 
+INDICATORS = Table(
+    "indicators",
+    ("window_start", "route_id", "direction_id"),
+    {
+        "window_start": TIME,
+        "window_s": REAL,
+        "route_id": ID,
+        "direction_id": SMALL,
+        "n_vehicles": WHOLE,  # in service in the mean
+        "n_headways": WHOLE,
+        "headway_mean_s": REAL,
+        "headway_cv": REAL,
+        "scheduled_headway_s": REAL,
+        "excess_wait_s": REAL,
+        "share_bunched": REAL,
+        "share_gapped": REAL,
+        "share_regular": REAL,
+        "share_within_limit": REAL,
+        "coverage": REAL,
+    },
+)
+
 ALERTS = Table(
     "alerts",
     ("alert_id", "revision"),
@@ -190,7 +213,7 @@ ALERTS = Table(
         "vehicle_id": ID,
         "leader_id": ID,
         "headway_s": REAL,
-        "scheduled_headway_s": REAL,
+        "target_headway_s": REAL,
         "stop_ids": pl.List(pl.String),
         "next_bus_s": REAL,
         "hold_stop_id": ID,
@@ -222,6 +245,7 @@ ALL = (
     TRIPS_PERFORMED,
     HEADWAYS,
     CONGESTION,
+    INDICATORS,
     ARRIVAL_ESTIMATES,
     ALERTS,
     REJECTS,

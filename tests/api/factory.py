@@ -179,6 +179,7 @@ def headway(vehicle_id: str, leader_id: str, headway_s: float, **more: Any) -> d
         "dist_m": 500.4,
         "headway_s": headway_s,
         "scheduled_headway_s": 300.0,
+        "target_headway_s": 300.0,
         "headway_ratio": headway_s / 300.0,
         "band": "bunched" if headway_s < 75 else "even",
         **more,
@@ -244,6 +245,9 @@ def indicator(direction_id: int, **more: Any) -> dict[str, Any]:
     """Indicators of route 1."""
     return {
         "made_at": NOW - 5.0,
+        "window_start": NOW - 3600.0,
+        "window_s": 3600,
+        "final": False,
         "route_id": "1",
         "direction_id": direction_id,
         "n_vehicles": 3,
@@ -254,6 +258,9 @@ def indicator(direction_id: int, **more: Any) -> dict[str, Any]:
         "excess_wait_s": 20.0,
         "share_bunched": 0.1,
         "share_gapped": 0.05,
+        "share_regular": 0.8,
+        "share_within_limit": None,
+        "coverage": 0.9,
         **more,
     }
 

@@ -257,3 +257,15 @@ def frozen(snapshot):
         {k: dict(e.data) for k, e in snapshot.vehicles.items()},
         {k: dict(rows) for k, rows in snapshot.arrivals.items()},
     )
+
+
+def test_the_last_hours_of_the_clock_are_kept_beside_the_rolling_one():
+    view = filled()
+    first = view.publish(NOW)
+    for hour in range(30):
+        row = indicator(0, final=True, window_start=NOW - 3600.0 * (hour + 1), made_at=NOW - 3600.0 * hour)
+        view.apply("indicators", record(messages.INDICATOR, row), NOW)
+    hours = view.publish(NOW).indicator_hours["1", 0]
+    assert list(hours) == sorted(NOW - 3600.0 * (h + 1) for h in range(24))
+    assert not first.indicator_hours, "an older moment does not change"
+    assert view.publish(NOW).indicators["1", 0]["final"] is False

@@ -135,7 +135,7 @@ def test_a_gap_is_raised_for_the_bus_behind_it():
     assert rows[0]["vehicle_id"] == "v2"
     assert rows[0]["header"] == "Route R: gap of 25 min in front of v2"
     assert rows[0]["effect"] == "SIGNIFICANT_DELAYS"
-    assert (rows[0]["leader_id"], rows[0]["headway_s"], rows[0]["scheduled_headway_s"]) == ("v1", 1500.0, 600.0)
+    assert (rows[0]["leader_id"], rows[0]["headway_s"], rows[0]["target_headway_s"]) == ("v1", 1500.0, 600.0)
     assert rows[0]["stop_ids"] == ["C", "D", "E"], "the bus ahead has served them, this one has not"
     here = next(f for f in reversed(behind) if f.time + 0.5 <= rows[0]["active_from"] + 60.0)
     assert rows[0]["next_bus_s"] == pytest.approx(next_at(watch, behind, "C") - here.time, abs=1.0)

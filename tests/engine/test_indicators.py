@@ -15,12 +15,16 @@ from tests.engine.driving import Log, rows_of
 STREET = "A----B----C"
 
 
-def sums_of(headways, planned):
-    """Sums of a hand-written sequence, as the part keeps them: hundredths of a second."""
+def sums_of(headways, planned, limit=None):
+    """Sums of a hand-written sequence, as the part keeps them: hundredths of a second. The plan is the target."""
     row = np.zeros(module.SUMS, dtype=np.int64)
     for h, p in zip(headways, planned, strict=True):
         h, p = round(h * 100), None if p is None else round(p * 100)
         row[module.N] += 1
+        row[module.SEEN] += 1
+        if limit is not None:
+            row[module.LIMITED] += 1
+            row[module.WITHIN] += h <= limit * 100
         row[module.H] += h
         row[module.HH] += h * h
         if p is not None:
@@ -29,13 +33,15 @@ def sums_of(headways, planned):
             row[module.HH_PLAN] += h * h
             row[module.P] += p
             row[module.PP] += p * p
+            row[module.JUDGED] += 1
+            row[module.REGULAR] += 0.5 < h / p < 1.5
             row[module.BUNCH] += h / p <= 0.33
             row[module.GAPPED] += h / p >= 2.0
     return row
 
 
-def worked(headways, planned, vehicles=3):
-    row = figures(sums_of(headways, planned)[None, :], np.array([vehicles]))[0]
+def worked(headways, planned, vehicles=3, calls=0.0, limit=None):
+    row = figures(sums_of(headways, planned, limit)[None, :], np.array([vehicles]), np.array([calls]))[0]
     return dict(zip(FIGURES, row.tolist(), strict=True))
 
 
@@ -80,6 +86,18 @@ def test_one_headway_has_no_variation_and_none_has_nothing():
     empty = worked([], [])
     assert empty["n_headways"] == 0
     assert all(math.isnan(empty[name]) for name in FIGURES[2:])
+
+
+def test_compliance_regularity_and_coverage_by_hand():
+    # planned and allowed every 10 minutes: 4, 9, 10, 11, 16; five of the six buses that were planned were seen
+    row = worked([240.0, 540.0, 600.0, 660.0, 960.0], [600.0] * 5, calls=6.0, limit=600.0)
+    assert row["share_within_limit"] == 0.6
+    assert row["share_regular"] == 0.6, "4 is close and 16 wide"
+    assert row["coverage"] == pytest.approx(5 / 6, abs=1e-4)
+    nothing = worked([600.0], [None])
+    assert math.isnan(nothing["share_regular"])
+    assert math.isnan(nothing["share_within_limit"])
+    assert math.isnan(nothing["coverage"])
 
 
 def city_of(network, **city):
@@ -157,7 +175,41 @@ def test_a_state_of_another_window_starts_anew():
     city = city_of(network)
     state = city.fresh(0)
     advance(city, state, log, facts, log.clock("07:04:00"))
-    again = city_of(network, indicator_window_s=600.0).load(city.dump(state), 0)
-    assert again.parts["indicators"].sums.shape[1] == 10 + module.SPARE_MINUTES
+    again = city_of(network, indicator_window_s=7200.0).load(city.dump(state), 0)
+    assert again.parts["indicators"].sums.shape[1] == 120 + module.SPARE_MINUTES
     assert not again.parts["indicators"].sums.any()
     assert city.load(city.dump(state), 0).parts["indicators"].sums.any()
+
+
+def test_an_hour_of_the_clock_is_told_once_it_has_closed_and_stays():
+    starts = [f"07:{m:02}:00" for m in range(5, 60, 10)] + ["08:03:00"]
+    network, log, facts = drive(starts)
+    city = city_of(network, legal_limits="300,540,540,1200")
+    state = city.fresh(0)
+    eight = log.clock("08:00:00")
+    told = []
+    for f in facts:
+        told += rows_of(advance(city, state, log, [f], f.time).get("indicators", {"final": np.empty(0)}))
+    assert not [r for r in told if r["final"]]
+    rows = rows_of(advance(city, state, log, [], eight + 305.0)["indicators"])
+    hour = next(r for r in rows if r["final"])
+    assert (hour["window_start"], hour["window_s"], hour["made_at"]) == (eight - 3600.0, 3600, eight + 300.0)
+    assert hour["n_headways"] == 10, "stops B and C, five headways each"
+    assert (hour["headway_mean_s"], hour["excess_wait_s"], hour["share_within_limit"]) == (600.0, 0.0, 0.0)
+    assert hour["share_regular"] == 1.0
+    # from 07:05 on there were 5.5 planned headways, and six buses came
+    assert hour["coverage"] == pytest.approx(12 / 11, abs=0.05)
+    again = city.load(city.dump(state), 0)
+    rows = rows_of(advance(city, again, log, [], eight + 360.0)["indicators"])
+    assert [r for r in rows if r["final"] and r["direction_id"] == 0] == [hour]
+
+
+def test_a_route_that_nobody_saw_has_a_coverage_of_none():
+    network, log, facts = drive(["07:00:00", "07:10:00", "07:20:00"])
+    city = city_of(network)
+    state = city.fresh(0)
+    advance(city, state, log, facts, log.clock("06:59:00"))
+    rows = rows_of(advance(city, state, log, [], log.clock("07:30:00"))["indicators"])
+    coverage = {(r["route_id"], r["direction_id"]): r["coverage"] for r in rows}
+    assert coverage["R", 0] == pytest.approx(1.0, abs=0.05)
+    assert coverage.get(("R-back", 0), 0.0) == 0.0

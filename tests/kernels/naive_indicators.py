@@ -13,11 +13,12 @@ def window(batches, route_dirs, places, after, until):
                 have = held[at] = (minute, [])
             if minute == have[0]:
                 have[1].append((sign, row))
-    out = [[0] * 10 for _ in range(route_dirs)]
+    out = [[0] * 15 for _ in range(route_dirs)]
     for (route_dir, _), (minute, entries) in held.items():
         if after < minute <= until:
-            for sign, (_, _, h, p, bunched, gapped) in entries:
+            for sign, (_, _, h, p, said) in entries:
                 plan = [1, h, h * h, p, p * p] if p >= 0 else [0] * 5
-                row = [1, h, h * h, *plan, bunched, gapped]
+                row = [1, h, h * h, *plan, 1, *(said >> bit & 1 for bit in range(6))]
+                row = row if h >= 0 else [0] * 8 + [1] + [0] * 6
                 out[route_dir] = [a + sign * b for a, b in zip(out[route_dir], row, strict=True)]
     return out

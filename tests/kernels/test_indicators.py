@@ -10,15 +10,14 @@ pytestmark = pytest.mark.kernel
 
 PLACES = 4
 headway = st.tuples(
-    st.integers(0, 2), st.integers(0, 9), st.integers(0, 9999), st.integers(-1, 9999), st.booleans(), st.booleans()
-)  # route direction, minute, headway, planned, bunched, gapped
+    st.integers(0, 2), st.integers(0, 9), st.integers(-1, 9999), st.integers(-1, 9999), st.integers(0, 63)
+)  # route direction, minute, headway, planned, what is said of it
 batch = st.tuples(st.sampled_from((1, -1)), st.lists(headway, max_size=6))
 
 
 def put(minute, sums, sign, rows):
-    columns = list(zip(*rows, strict=True)) or [()] * 6
-    kinds = [np.int64] * 4 + [np.bool_] * 2
-    indicators.put(minute, sums, *(np.array(c, kind) for c, kind in zip(columns, kinds, strict=True)), sign)
+    columns = list(zip(*rows, strict=True)) or [()] * 5
+    indicators.put(minute, sums, *(np.array(c, np.int64) for c in columns), sign)
 
 
 def fresh():
@@ -36,8 +35,23 @@ def test_a_window_is_the_sum_of_what_went_in_less_what_came_out(batches, after, 
 
 def test_what_goes_in_and_comes_out_again_leaves_nothing():
     minute, sums = fresh()
-    rows = [(1, 5, 600, 700, True, False), (1, 5, 900, -1, False, False)]
+    rows = [(1, 5, 600, 700, 3), (1, 5, 900, -1, 48), (1, 5, -1, 700, 0)]
     put(minute, sums, 1, rows)
-    assert indicators.window(minute, sums, 4, 5)[1].tolist() == [2, 1500, 1170000, 1, 600, 360000, 700, 490000, 1, 0]
+    assert indicators.window(minute, sums, 4, 5)[1].tolist() == [
+        *(2, 1500, 1170000, 1, 600, 360000, 700, 490000),
+        *(3, 1, 1, 0, 0, 1, 1),
+    ]
     put(minute, sums, -1, rows)
     assert not sums.any()
+
+
+@given(st.lists(batch, max_size=5), st.integers(-1, 9), st.integers(0, 9), st.integers(1, 3))
+def test_a_mean_is_that_of_the_headways_in_its_minutes(batches, after, until, least):
+    minute, sums = fresh()
+    for sign, rows in batches:
+        put(minute, sums, sign, rows)
+    who = np.arange(3)
+    got = indicators.means(minute, sums, who, np.full(3, after), np.full(3, until), least)
+    for r, window in enumerate(indicators.window(minute, sums, after, until).tolist()):
+        n, h = window[indicators.N], window[indicators.H]
+        assert np.isnan(got[r]) if n < least else got[r] == pytest.approx(h / n / 100.0, abs=0.0051)

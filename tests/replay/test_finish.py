@@ -48,6 +48,7 @@ class Run:
             "headways": messages.HEADWAY,
             "arrivals": messages.ARRIVAL,
             "congestion": messages.CONGESTION,
+            "indicators": messages.INDICATOR,
             "alerts": messages.ALERT,
         }
         self.specs = specs
@@ -321,6 +322,20 @@ def test_statements_are_all_kept_and_sorted_by_key(run: Run) -> None:
         {"alert_id": "x", "revision": 0, "active_from": T0},
     )
     assert [r["revision"] for r in run.table("alerts")] == [0, 1]
+
+
+def test_indicators_are_those_of_the_hours_that_closed(run: Run) -> None:
+    row = {"route_id": "R", "direction_id": 0, "n_vehicles": 3, "n_headways": 9, "window_s": 3600, "coverage": 0.9}
+    hour = {**row, "window_start": T0, "final": True, "made_at": T0 + 3900}
+    run.say("indicators", {**row, "window_start": T0 + 60, "final": False, "made_at": T0 + 3660}, hour)
+    run.say("indicators", {**hour, "made_at": T0 + 3900})
+    (told,) = run.table("indicators")
+    assert (told["window_start"], told["window_s"], told["coverage"], told["headway_cv"]) == (
+        when(0.0),
+        3600.0,
+        0.9,
+        None,
+    )
 
 
 def test_rejects_are_known_by_their_place_in_the_file(run: Run) -> None:

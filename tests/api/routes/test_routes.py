@@ -45,4 +45,5 @@ async def test_the_front_bus_comes_first_in_each_direction(client, view):
 async def test_indicators_per_direction(client):
     answer = (await client.get("/v1/routes/1/indicators")).json()
     assert [(r["direction_id"], r["headway_cv"], r["age_s"]) for r in answer["data"]] == [(0, 0.4, 5.0), (1, 0.4, 5.0)]
+    assert answer["hours"] == []
     assert (await client.get("/v1/routes/2/indicators")).json()["data"] == []
