@@ -98,7 +98,7 @@ class Broker:
                     # Another process may have taken a free port between our look and Kafka's bind.
                     if not (attempts_left and self._any_port and "in use" in str(error)):
                         raise
-        except BaseException:
+        except BaseException:  # Ctrl-C too: whoever did not get a broker will not stop one
             self.stop()
             raise
 

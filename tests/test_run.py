@@ -33,10 +33,30 @@ def test_a_command_run_to_its_end(children):
 
 
 def test_wait_ends_when_the_condition_holds(children, tmp_path: Path):
-    child = children.start("settings", "settings")
-    children._running.remove(child)
-    children.until("Waiting", lambda: "KORIDOR_BROKERS" in child.tail(100), child)
+    """Not before, at once then, and meanwhile it looks whether all are alive."""
+    code = "import time; print('warming up', flush=True); time.sleep(600)"
+    child = Child("worker-1", [sys.executable, "-c", code], tmp_path / "worker-1.log")
+    children._running.append(child)
+    asked = []
+
+    def condition() -> bool:
+        asked.append(child.tail(1))
+        return asked[-1] == "warming up" and asked.count("warming up") == 2
+
+    children.until("Waiting", condition, child)
+    assert asked.count("warming up") == 2
+    assert child.poll() is None
     child.stop()
+    with pytest.raises(click.ClickException, match="worker-1 ended by itself"):
+        children.until("Waiting", lambda: False, child)
+
+
+def test_a_wait_that_takes_too_long_ends_with_what_was_said_last(children, tmp_path: Path, monkeypatch):
+    child = Child("broker", [sys.executable, "-c", "print('no disk left')"], tmp_path / "broker.log")
+    child.wait()
+    monkeypatch.setattr(run, "_START_S", -1.0)
+    with pytest.raises(click.ClickException, match=r"Waiting: not done after -1 s\nno disk left"):
+        children.until("Waiting", lambda: False, child)
 
 
 def test_feed_and_pings_go_together(tmp_path: Path):

@@ -62,11 +62,21 @@ async def test_an_api_that_starts_reads_back_what_is_current_and_follows(setting
 
 async def test_an_api_that_is_first_waits_for_a_worker(settings):
     view = View(settings.api)
+    said = []
+    view.subscribe(lambda snapshot: said.append((snapshot.loading, snapshot.network is not None)))
     following = asyncio.create_task(consumer.follow(settings, view, time.time))
     try:
         await until(view, lambda snapshot: snapshot.loading == "no network yet: is a worker running?")
-        await send(settings, ("network", network(), 0.0))
-        await until(view, lambda snapshot: snapshot.loading is None)
+        await send(
+            settings, ("network", network(hash="worker"), 0.0), ("positions", positions(bus("B1", time.time())), 0.0)
+        )
+        await until(view, lambda snapshot: "B1" in snapshot.vehicles)
+        assert view.snapshot.loading is None
+        assert view.snapshot.network.hash == "worker"
+        assert view.bad_records == {}
+        assert ("no network yet: is a worker running?", False) in said
+        assert all(known for loading, known in said if loading is None)  # never whole without a network
+        assert not following.done()
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures.feed import write_feed
+from streams.gtfs import compile as compile_module
 from streams.gtfs.compile import VERSION, compile_feed, load
 from streams.gtfs.feed import Feed
 from tests.drawing import draw
@@ -155,9 +156,16 @@ def test_real_feeds(real, name):
     check(real(name), every=10)
 
 
-def test_a_real_feed_read_from_its_cache_is_what_is_compiled(real, data_dir):
+def test_a_real_feed_read_from_its_cache_is_what_is_compiled(real, data_dir, monkeypatch):
+    real("kingston/gtfs")
     with Feed(data_dir / "kingston" / "gtfs.zip") as feed:
-        same(real("kingston/gtfs"), compile_feed(feed))
+        compiled = compile_feed(feed)
+    monkeypatch.setattr(
+        compile_module, "compile_feed", lambda *_: pytest.fail("it is in the cache, and compiled again")
+    )
+    found = real("kingston/gtfs")
+    same(found, compiled)
+    assert not found.point_x.flags.writeable  # mapped, not copied
 
 
 def test_a_change_of_the_compiler_is_a_new_version(tmp_path):
