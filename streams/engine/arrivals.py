@@ -16,14 +16,15 @@ from streams import messages
 from streams.engine import residuals
 from streams.engine.congestion import Congestion, CongestionState, jam_seconds, link_cells
 from streams.engine.fleet import IN_SERVICE, LAYOVER
-from streams.engine.hours import falls_due
-from streams.engine.names import grown
+from streams.engine.hours import PART_OF_HOUR, PARTS, falls_due, hour_of_week, hours_of_week
+from streams.engine.names import Numbers, grown
 from streams.engine.part import CityOutput, CityState, Facts
 from streams.engine.pending import Pending, Rows
 from streams.engine.running import RunningState, RunningTimes, key_of
-from streams.gtfs.calendar import day_start, zone_of
+from streams.gtfs.calendar import day_start, local_date, zone_of
 from streams.gtfs.network import Network
 from streams.kernels import arrivals as kernel
+from streams.kernels import waits
 from streams.messages import Columns
 from streams.settings import Settings
 
@@ -36,7 +37,8 @@ TERMINAL_M = 250.0  # this close to its first stop a bus may still be waiting: t
 MOVED_M = 15.0  # less is GPS drift
 STALE_S = 120.0  # a position older than this counts as standing
 WAITED_S = 7200.0  # a longer gap between two runs is no layover
-SOON_S = 15.0  # a bus that has waited out its usual time may leave any moment
+SOON_S = 15.0  # nobody leaves sooner
+PARKED_S = 3600.0  # who stands at a terminal for longer, without a plan, is not waiting
 
 _PENDING = ("vehicle", "run", "pos", "pattern", "arrival", "departure", "determined_at", "revision", "withdrawn")
 _READY = ("vehicle", "run", "pos", "pattern", "arrival", "departure", "determined_at")
@@ -58,8 +60,11 @@ _BY_VEHICLE: dict[str, tuple[Any, Any]] = {
     "moved_at": (np.float64, np.nan),
     "wait_run": (np.int64, -1),  # the run it waits for, since when
     "wait_since": (np.float64, np.nan),
+    "next_run": (np.int64, -1),  # the run that it will be on, while the tracker has not begun it; which one it follows
+    "next_of": (np.int64, -1),
+    "next_trip": (np.int64, -1),  # what its block says that it will drive
 }
-_RUN_COLUMNS = ("last_run", "said_run", "place_run", "wait_run")
+_RUN_COLUMNS = ("last_run", "said_run", "place_run", "wait_run", "next_run", "next_of")
 _SAID = ("said_p50", "said_told", "said_at")  # i4 (vehicles, stops) deciseconds since the epoch
 
 
@@ -71,8 +76,7 @@ class ArrivalsState:
     ready: list[Rows]  # closed passings that are not SETTLE_S old
     running: RunningState
     residuals: residuals.ResidualState
-    recovery_s: Array  # per terminal, last row the network's: usual wait before the first departure
-    recovery_n: Array
+    waits: Array  # f4 (terminals, PARTS, bins): see kernels/waits.py
     vehicles: dict[str, Array]  # _BY_VEHICLE
     said: dict[str, Array]  # _SAID
     epoch: float  # of the deciseconds; NaN before the first statement
@@ -99,6 +103,8 @@ class Arrivals:
         self._terminals, self._terminal_of = np.unique(terminal_keys(network), return_inverse=True)
         self._zone = zone_of(network.timezone)
         self._days: dict[int, float] = {0: math.nan}
+        self._trips = Numbers(network.trip_ix)
+        self._next_in_block = next_in_block(network)
         names = {
             "route": network.route_ids, "stop": network.stop_ids, "trip": network.trip_ids
         }  # fmt: skip
@@ -112,8 +118,7 @@ class Arrivals:
             ready=[],
             running=self.running.fresh(),
             residuals=residuals.fresh(),
-            recovery_s=np.full(terminals + 1, 300.0),
-            recovery_n=np.zeros(terminals + 1, dtype=np.int64),
+            waits=np.zeros((terminals, PARTS, waits.BINS), dtype=np.float32),
             vehicles={name: np.empty(0, dtype) for name, (dtype, _) in _BY_VEHICLE.items()},
             said={name: np.empty((0, self.stops), np.int32) for name in _SAID},
             epoch=math.nan,
@@ -171,7 +176,7 @@ class Arrivals:
         return {
             "running": self.running.learned(state.running),
             "residuals": residuals.learned(state.residuals),
-            "recovery": self._recovery(state),
+            **self._waits(state),
         }
 
     def begin(self, tree: dict[str, Any]) -> ArrivalsState:
@@ -179,12 +184,9 @@ class Arrivals:
         state = self.fresh()
         state.running = self.running.begin(tree["running"])
         state.residuals = residuals.begin(tree["residuals"])
-        recovery = tree["recovery"]
-        row_of = {key: row for row, key in enumerate(recovery["terminal"].tolist())}
-        row = np.array([row_of.get(key, -1) for key in self._terminals.tolist()], dtype=np.int64)
-        state.recovery_s[:-1] = recovery["seconds"][row]  # -1 finds the network's
-        state.recovery_n[:-1] = np.where(row >= 0, recovery["n"][row], 0)
-        state.recovery_s[-1], state.recovery_n[-1] = recovery["seconds"][-1], recovery["n"][-1]
+        here = {key: row for row, key in enumerate(self._terminals.tolist())}
+        row = np.array([here.get(key, -1) for key in tree["terminal"].tolist()], dtype=np.int64)
+        state.waits[row[row >= 0]] = tree["waits"][row >= 0]
         return state
 
     def dump(self, state: ArrivalsState) -> dict[str, Any]:
@@ -194,7 +196,7 @@ class Arrivals:
             "ready": _joined(state.ready),
             "running": self.running.dump(state.running),
             "residuals": residuals.dump(state.residuals),
-            "recovery": self._recovery(state),
+            **self._waits(state),
             "vehicles": state.vehicles,
             "said": state.said,
             "epoch": np.array([state.epoch]),
@@ -214,13 +216,9 @@ class Arrivals:
             state.pending.drop()
         return state
 
-    def _recovery(self, state: ArrivalsState) -> dict[str, Any]:
-        known = np.append(np.flatnonzero(state.recovery_n[:-1]), -1)
-        return {
-            "terminal": self._terminals[known[:-1]],
-            "seconds": state.recovery_s[known],
-            "n": state.recovery_n[known],
-        }
+    def _waits(self, state: ArrivalsState) -> dict[str, Any]:
+        known = np.flatnonzero(state.waits.any(axis=(1, 2)))
+        return {"terminal": self._terminals[known], "waits": state.waits[known]}
 
     def runs_in_use(self, state: ArrivalsState) -> Array:
         """Runs with open passings, estimates or statements, and those whose last passing may yet be followed."""
@@ -232,6 +230,7 @@ class Arrivals:
                 _joined(state.ready)["run"],
                 state.residuals.samples["run"],
                 state.vehicles["said_run"],
+                state.vehicles["next_run"],
                 last_run[followed],
             ]
         )
@@ -265,8 +264,10 @@ class Arrivals:
         self._passages(state, {name: nothing if name in _TIMES else none for name in _READY}, nothing, none)
         ahead = self._estimate(state, 0.0, Ahead.none())
         self._choose(state, 0.0, ahead)
+        waits.learn(none, none, nothing, state.waits)
+        waits.left(none, none, nothing, state.waits, waits.network_waits(state.waits))
         kernel.withdraw(state.said["said_p50"], none, none, none, none)
-        kernel.next_stops(none, nothing, none, self._pstop_start, self._pstop_dist_m, self._pstop_gate_seq)
+        kernel.next_stops(none, nothing, none, nothing, self._pstop_start, self._pstop_dist_m, self._pstop_gate_seq)
         r = state.residuals
         kernel.calibrate(none, none, nothing, np.empty(0, np.bool_), r.tracked, r.spread_s, r.count)
 
@@ -284,8 +285,11 @@ class Arrivals:
         # a stop may close twice, standing and then gone: the departure comes behind
         order = np.lexsort((~np.isnan(rows["departure"]), rows["pos"], city.runs.key[rows["run"]], rows["arrival"]))
         rows = {name: values[order] for name, values in rows.items()}
-        plan_start, plan_row = self._plan(city, rows["run"], rows["pattern"])
-        link, ended, seconds, early = self._passages(state, rows, plan_start, plan_row)
+        plan_start, plan_row = self._plan_of(city.runs.trip[rows["run"]], city.runs.day[rows["run"]], rows["pattern"])
+        link, ended, seconds, early, wait = self._passages(state, rows, plan_start, plan_row)
+        waited = np.flatnonzero(wait < WAITED_S)  # False for NaN
+        part = PART_OF_HOUR[hours_of_week(rows["departure"][waited], self.network.timezone)]
+        waits.learn(self._terminal_of[rows["pattern"][waited]], part, wait[waited], state.waits)
         self.running.learn(state.running, link, ended, seconds, early, at)
         residuals.resolve(state.residuals, rows["run"], rows["pos"], rows["arrival"])
         residuals.judge(state.residuals, city.runs, at, self._next_pos_of_run(city, state, at))
@@ -293,17 +297,18 @@ class Arrivals:
 
     def _passages(
         self, state: ArrivalsState, rows: Rows, plan_start: Array, plan_row: Array
-    ) -> tuple[Array, Array, Array, Array]:
+    ) -> tuple[Array, Array, Array, Array, Array]:
         n = len(rows["vehicle"])
-        link, ended, seconds, early = np.empty(n, np.int64), np.empty(n), np.empty(n), np.empty(n)
+        link = np.empty(n, np.int64)
+        ended, seconds, early, wait = (np.empty(n) for _ in range(4))
         v = state.vehicles
         count = kernel.chain(
             rows["vehicle"], rows["run"], rows["pattern"], rows["pos"], rows["arrival"], rows["departure"],
             rows["determined_at"], plan_start, plan_row, self._plan_departure_s, self._pstop_start, self._pstop_link,
-            self._terminal_of, v["last_run"], v["last_pattern"], v["last_pos"], v["last_arrival"], v["last_departure"],
-            v["last_settled"], v["ended_at"], state.recovery_s, state.recovery_n, GAP_S, link, ended, seconds, early,
+            v["last_run"], v["last_pattern"], v["last_pos"], v["last_arrival"], v["last_departure"], v["last_settled"],
+            v["ended_at"], GAP_S, link, ended, seconds, early, wait,
         )  # fmt: skip
-        return link[:count], ended[:count], seconds[:count], early[:count]
+        return link[:count], ended[:count], seconds[:count], early[:count], wait
 
     def _jams(self, city: CityState) -> Array:
         if Congestion.name not in city.parts:
@@ -313,37 +318,70 @@ class Arrivals:
 
     def _next_pos_of_run(self, city: CityState, state: ArrivalsState, at: float) -> Array:
         """By number of the run, the first stop ahead of the vehicle that is on it; past every stop when none is."""
+        on, run = self._active(city, state, at)
         out = np.full(len(city.runs), self.stops + 1, dtype=np.int64)
-        on = self._active(city, state, at)
-        out[city.fleet.run[on]] = self._next_stops(city, on, city.fleet.dist_m[on])
+        out[run] = self._next_stops(city, on, run, city.fleet.dist_m[on], np.zeros(len(on)))
         return out
 
     # --- estimating
 
-    def _active(self, city: CityState, state: ArrivalsState, at: float) -> Array:
-        """Rows of the vehicles that are on a run, heard of, and in service or waiting for it."""
-        fleet, n = city.fleet, len(city.fleet)
+    def _active(self, city: CityState, state: ArrivalsState, at: float) -> tuple[Array, Array]:
+        """Rows of the vehicles that are heard of and on a run, or about to begin one; and that run."""
+        fleet, mine, n = city.fleet, state.vehicles, len(city.fleet)
         kind = fleet.trip_type[:n]
-        return np.flatnonzero(
-            (fleet.run[:n] >= 0)
-            & (fleet.pattern[:n] >= 0)
+        active = (
+            (fleet.pattern[:n] >= 0)
             & (at - fleet.news[:n] < self._silent_s)
             & ((kind == IN_SERVICE) | (kind == LAYOVER) | (kind < 0))
         )
+        begins = active & (fleet.run[:n] < 0)
+        mine["next_run"][:n][~begins] = -1
+        self._begin(city, state, at, np.flatnonzero(begins))
+        v = np.flatnonzero(active)
+        return v, np.where(fleet.run[v] >= 0, fleet.run[v], mine["next_run"][v])
 
-    def _next_stops(self, city: CityState, v: Array, dist_m: Array) -> Array:
+    def _begin(self, city: CityState, state: ArrivalsState, at: float, v: Array) -> None:
+        """Name the runs that vehicles are about to begin, as the tracker will: the day's next number."""
+        fleet, mine, runs = city.fleet, state.vehicles, city.runs
+        v = v[(mine["next_run"][v] < 0) | (mine["next_of"][v] != fleet.gate_run[v])]
+        if not len(v):
+            return
+        before = fleet.gate_run[v]
+        today = local_date(at, self._zone).isoformat()
+        ids = np.empty(len(v), dtype=object)
+        for k, (vehicle, run, passed) in enumerate(
+            zip(v.tolist(), before.tolist(), fleet.gate_time[v].tolist(), strict=True)
+        ):
+            day, number = today, 0
+            if run >= 0:
+                head, _, tail = str(runs.names.name(run)).rpartition(":")
+                if at - passed < WAITED_S or head[:10] == today:
+                    day, number = head[:10], int(tail)
+            ids[k] = f"{day}:{fleet.names.name(vehicle)}:{number + 1}"
+        unknown = np.full(len(v), -1, dtype=np.int64)
+        mine["next_run"][v] = runs.observe(ids, v, unknown, np.full(len(v), None, dtype=object), self._trips)
+        mine["next_of"][v] = before
+        trip = np.where(before >= 0, runs.trip[before], -1)
+        follows = np.where(trip >= 0, self._next_in_block[trip], -1)
+        fits = (follows >= 0) & (self.network.trip_pattern_ix[follows] == fleet.pattern[v])
+        mine["next_trip"][v] = np.where(fits, follows, -1)
+
+    def _next_stops(self, city: CityState, v: Array, run: Array, dist_m: Array, stood_s: Array) -> Array:
         fleet = city.fleet
-        gate_seq = np.where(fleet.gate_run[v] == fleet.run[v], fleet.gate_seq[v], -1)
+        gate_seq = np.where(fleet.gate_run[v] == run, fleet.gate_seq[v], -1)
         found: Array = kernel.next_stops(
-            fleet.pattern[v], dist_m, gate_seq, self._pstop_start, self._pstop_dist_m, self._pstop_gate_seq
+            fleet.pattern[v], dist_m, gate_seq, stood_s, self._pstop_start, self._pstop_dist_m, self._pstop_gate_seq
         )
         return found
 
     def _ahead(self, city: CityState, state: ArrivalsState, at: float) -> "Ahead":
         """Where every vehicle is, and the estimates for the stops ahead of it."""
         fleet, runs, mine = city.fleet, city.runs, state.vehicles
-        v = self._active(city, state, at)
-        run, dist, time = fleet.run[v], fleet.dist_m[v], fleet.timestamp[v]
+        v, run = self._active(city, state, at)
+        dist, time = fleet.dist_m[v], fleet.timestamp[v]
+        first_m = self._pstop_dist_m[self._pstop_start[fleet.pattern[v]]]
+        # a terminal is a zone: wherever a bus waits in it, it waits for the first stop
+        dist = np.where((fleet.trip_type[v] == LAYOVER) & np.isnan(dist), first_m, dist)
         placed = ~np.isnan(dist)
         new = placed & (mine["place_run"][v] != run)
         moved = placed & (new | (np.abs(dist - mine["moved_m"][v]) > MOVED_M))
@@ -352,13 +390,15 @@ class Arrivals:
         ):  # fmt: skip
             mine[name][v[rows]] = values[rows]
         known = mine["place_run"][v] == run  # else it has not been on its route yet
-        v = v[known]
+        v, run = v[known], run[known]
         if not len(v):
             return Ahead.none()
-        v = v[np.argsort(runs.key[fleet.run[v]], kind="stable")]
-        run, pattern, time, dist = fleet.run[v], fleet.pattern[v], fleet.timestamp[v], mine["place_m"][v]
-        next_pos = self._next_stops(city, v, dist)
-        plan_start, plan_row = self._plan(city, run, pattern)
+        order = np.argsort(runs.key[run], kind="stable")
+        v, run = v[order], run[order]
+        pattern, time, dist = fleet.pattern[v], fleet.timestamp[v], mine["place_m"][v]
+        stood = time - mine["moved_at"][v] + np.maximum(at - time - STALE_S, 0.0)
+        next_pos = self._next_stops(city, v, run, dist, at - mine["moved_at"][v])
+        plan_start, plan_row = self._plan(city, state, v, run, pattern)
         planned = np.full(len(v), np.nan)
         planned[plan_row >= 0] = (plan_start + self._plan_departure_s[np.maximum(plan_row, 0)])[plan_row >= 0]
         near_first = dist < self._pstop_dist_m[self._pstop_start[pattern]] + TERMINAL_M
@@ -366,11 +406,10 @@ class Arrivals:
         waiting = (next_pos <= 1) & near_first & (layover | (planned > at))
         depart = np.where(waiting, np.maximum(planned, at), np.nan)
         unplanned = np.flatnonzero(waiting & np.isnan(planned))
-        depart[unplanned] = self._recovered(city, state, v[unplanned], at)
-        next_pos[waiting] = np.maximum(next_pos[waiting], 1)
-        stray = fleet.off_route[v] | np.isnan(fleet.dist_m[v])
-        stood = time - mine["moved_at"][v] + np.maximum(at - time - STALE_S, 0.0)
+        depart[unplanned] = self._recovered(city, state, v[unplanned], run[unplanned], at)
         stops = self._pstop_start[pattern + 1] - self._pstop_start[pattern]
+        next_pos[waiting] = np.where(np.isnan(depart[waiting]), stops[waiting], np.maximum(next_pos[waiting], 1))
+        stray = fleet.off_route[v] | (np.isnan(fleet.dist_m[v]) & ~layover)
         row_start = np.concatenate([[0], np.cumsum(np.maximum(stops - next_pos, 0))])
         return self._estimate(
             state,
@@ -404,32 +443,41 @@ class Arrivals:
         )  # fmt: skip
         return a
 
-    def _recovered(self, city: CityState, state: ArrivalsState, v: Array, at: float) -> Array:
-        """When waiting buses without a plan will leave: after the wait that is usual there, if it is not over."""
+    def _recovered(self, city: CityState, state: ArrivalsState, v: Array, run: Array, at: float) -> Array:
+        """When waiting buses without a plan will leave, by how long others have waited there; NaN for those that have
+        stood for so long that they are not waiting."""
         fleet, mine = city.fleet, state.vehicles
-        run = fleet.run[v]
         new = mine["wait_run"][v] != run
         came = fleet.gate_time[v]
         from_run = (fleet.gate_run[v] >= 0) & (fleet.gate_run[v] != run) & (at - came < WAITED_S)
         since = np.where(from_run, came, fleet.timestamp[v])
         mine["wait_since"][v[new]] = since[new]
         mine["wait_run"][v] = run
-        terminal = self._terminal_of[fleet.pattern[v]]
-        usual = np.where(state.recovery_n[terminal] >= 3, state.recovery_s[terminal], state.recovery_s[-1])
-        leaves: Array = np.maximum(mine["wait_since"][v] + usual, at + SOON_S)
+        waited = np.maximum(at - mine["wait_since"][v], 0.0)
+        part = np.full(len(v), PART_OF_HOUR[hour_of_week(int(at // 3600), self.network.timezone)])
+        left = waits.left(
+            self._terminal_of[fleet.pattern[v]], part, waited, state.waits, waits.network_waits(state.waits)
+        )
+        leaves: Array = np.where(waited < PARKED_S, at + np.maximum(left, SOON_S), np.nan)
         return leaves
 
-    def _plan(self, city: CityState, run: Array, pattern: Array) -> tuple[Array, Array]:
+    def _plan(self, city: CityState, state: ArrivalsState, v: Array, run: Array, pattern: Array) -> tuple[Array, Array]:
+        """As `_plan_of`, of the trips that vehicles drive or are about to drive."""
+        trip = city.runs.trip[run]
+        begins = run == state.vehicles["next_run"][v]
+        trip = np.where(begins & (trip < 0), state.vehicles["next_trip"][v], trip)
+        return self._plan_of(trip, city.runs.day[run], pattern)
+
+    def _plan_of(self, trip: Array, day: Array, pattern: Array) -> tuple[Array, Array]:
         """POSIX zero of each run's service day and the first row of its planned times; NaN and -1 without a plan."""
-        network, runs = self.network, city.runs
-        trip, day = runs.trip[run], runs.day[run]
+        network = self.network
         days, of = np.unique(day, return_inverse=True)
         for new in set(days.tolist()) - self._days.keys():
             self._days[new] = day_start(date.fromordinal(new), self._zone)
         start = np.array([self._days[d] for d in days.tolist()], dtype=np.float64)[of]
         good = (trip >= 0) & (day > 0)
         good[good] &= ~network.trip_is_frequency[trip[good]] & (network.trip_pattern_ix[trip[good]] == pattern[good])
-        row = np.full(len(run), -1, dtype=np.int64)
+        row = np.full(len(trip), -1, dtype=np.int64)
         row[good] = network.trip_time_start[trip[good]]
         return start, row
 
@@ -497,14 +545,18 @@ class Arrivals:
         self, city: CityState, at: float, vehicle: Array, run: Array, pattern: Array, pos: Array,
         p10: Array, p50: Array, p90: Array, told: Array,
     ) -> Columns:  # fmt: skip
-        network = self.network
+        network, mine = self.network, city.parts[self.name].vehicles
         pstop = network.pstop_start[pattern] + pos
+        trip, next_trip = (
+            city.runs.trip[run],
+            np.where(run == mine["next_run"][vehicle], mine["next_trip"][vehicle], -1),
+        )
         return {
             "made_at": np.full(len(vehicle), at),
             "trip_id_performed": city.runs.names.of(run),
             "scheduled_stop_sequence": network.pstop_sequence[pstop].astype(np.int64),
             "vehicle_id": city.fleet.names.of(vehicle),
-            "trip_id_scheduled": self._ids["trip"][city.runs.trip[run]],
+            "trip_id_scheduled": self._ids["trip"][np.where(trip < 0, next_trip, trip)],
             "route_id": self._ids["route"][network.pattern_route_ix[pattern]],
             "direction_id": network.pattern_direction[pattern].astype(np.int64),
             "stop_id": self._ids["stop"][network.pstop_stop_ix[pstop]],
@@ -549,6 +601,16 @@ class Ahead:
         """No vehicle."""
         i, f = np.empty(0, np.int64), np.empty(0)
         return cls(i, i, i, i, np.zeros(1, np.int64), f, f, f, f, np.empty(0, np.bool_), f, i)
+
+
+def next_in_block(network: Network) -> Array:
+    """The trip that a vehicle drives after each one by its block, on the same service; -1 where none is known."""
+    out = np.full(len(network.trip_ids), -1, dtype=np.int64)
+    order = np.lexsort((network.trip_start_s, network.trip_service_ix, network.trip_block_ix))
+    block, service = network.trip_block_ix[order], network.trip_service_ix[order]
+    same = (block[1:] >= 0) & (block[1:] == block[:-1]) & (service[1:] == service[:-1])
+    out[order[:-1][same]] = order[1:][same]
+    return out
 
 
 def terminal_keys(network: Network) -> Array:

@@ -80,6 +80,6 @@ def counts(learned: dict[str, Any]) -> dict[str, int]:
         "links": len(running["key"]),
         "passages": int(np.rint((running["sum_prior_s"] / running["prior_s"]).sum())),
         "cells": len(congestion["h3"]),
-        "terminals": len(arrivals["recovery"]["terminal"]),
+        "terminals": len(arrivals["terminal"]),
         "residuals": int(arrivals["residuals"]["count"].sum()),
     }

@@ -26,6 +26,7 @@ WEIGHT_RIDGE = 20.0  # squared deviations of the factor after which its weight i
 HOLD_RIDGE = 500.0 * 60.0 * 60.0  # s^2; 500 buses a minute early are believed by half
 MAX_HOLD = 0.6
 JAM_RELAX_S = 1800.0  # of a jam ahead, what is left when the bus gets there
+ARRIVED_S = 15.0  # standing beside a stop for so long is having come to it
 STOOD_S = 60.0  # standing for longer is neither a stop nor a light
 STOOD_MEDIAN = 0.3  # seconds more per second stood: waits are heavy-tailed, the longer the longer
 STOOD_WIDE = 0.7
@@ -37,6 +38,7 @@ RISE_S = 1.0  # from stop to stop
 MOVED_S = 15.0  # said again when the median moved by more than this
 MOVED_SHARE = 0.05  # or this share of the time to go
 REPEAT_S = 30.0  # or after this
+SLOWEST = 0.005  # step of the tracked quantiles: a quicker one chases the jam of half an hour ago
 BUILT_IN_UNTIL = 80  # residuals of a bin and class before they speak
 HORIZON_S = 3600.0
 NOTHING = -(2**31)  # in the memory of what was said
@@ -242,20 +244,23 @@ def estimate(
 
 
 @kernel
-def next_stops(pattern, dist_m, gate_seq, pstop_start, pstop_dist_m, pstop_gate_seq):
+def next_stops(pattern, dist_m, gate_seq, stood_s, pstop_start, pstop_dist_m, pstop_gate_seq):
     """The first stop of its pattern that each vehicle has not passed yet: (v,) i8, the number of stops when all are.
 
     pattern, dist_m  (v,) i8, f8
     gate_seq         (v,) i8 last gate passed on this run, -1 none
+    stood_s          (v,) f8 for how long it has not moved
     pstop_start, pstop_dist_m, pstop_gate_seq  of the network
 
-    Passed is what a gate passing says, and what lies behind by more than the 5 m that a stop's place is good for.
+    Passed is what a gate passing says, and what lies behind by more than the 5 m that a stop's place is good for. A
+    bus that stands within MARGIN_M has come: of the last stop the passing may be told only when the run has ended.
     """
     out = np.empty(len(pattern), np.int64)
     for v in range(len(pattern)):
         first, end = pstop_start[pattern[v]], pstop_start[pattern[v] + 1]
         at = first
-        while at < end and (pstop_gate_seq[at] <= gate_seq[v] or pstop_dist_m[at] < dist_m[v] - 5.0):
+        reach = MARGIN_M if stood_s[v] > ARRIVED_S else -5.0
+        while at < end and (pstop_gate_seq[at] <= gate_seq[v] or pstop_dist_m[at] < dist_m[v] + reach):
             at += 1
         out[v] = at - first
     return out
@@ -264,26 +269,25 @@ def next_stops(pattern, dist_m, gate_seq, pstop_start, pstop_dist_m, pstop_gate_
 @kernel
 def chain(
     vehicle, run, pattern, pos, arrival, departure, settled_at, plan_start, plan_row, plan_departure_s,
-    pstop_start, pstop_link, terminal_of, last_run, last_pattern, last_pos, last_arrival, last_departure, last_settled,
-    ended_at, recovery_s, recovery_n, most_gap_s, out_link, out_at, out_s, out_early,
+    pstop_start, pstop_link, last_run, last_pattern, last_pos, last_arrival, last_departure, last_settled, ended_at,
+    most_gap_s, out_link, out_at, out_s, out_early, out_wait,
 ):  # fmt: skip
     """Closed stop passings, in order of (arrival, run, stop), to passages of links and waits at terminals.
 
     vehicle, run, pattern, pos  (n,) i8; arrival, departure, settled_at (n,) f8, departure NaN while unknown
     plan_start, plan_row        (n,) POSIX zero of the service day, row of the trip's planned times (-1 none)
     last_*, ended_at            (vehicles,) where each vehicle was last seen, and when its last run ended: in place
-    terminal_of                 (patterns,) i8 where each pattern begins
-    recovery_s, recovery_n      (terminals + 1,) running median of the wait before a first departure; the last row is
-                                the network's: in place
     most_gap_s                  a passage whose ends were seen only after a longer silence is left out
-    out_*                       (n,) filled: link, time at its end, seconds, earliness at its start (NaN no plan)
+    out_link .. out_early       (n,) filled: link, time at its end, seconds, earliness at its start (NaN no plan)
+    out_wait                    (n,) filled, a row per passing: how long the vehicle had stood between its last run and
+                                this departure from a first stop; NaN for every other passing
 
     Returns how many passages there are. A stop that comes again (with its departure) is taken once.
     """
     n = 0
-    everywhere = len(recovery_s) - 1
     for k in range(len(vehicle)):
         v = vehicle[k]
+        out_wait[k] = np.nan
         first = pstop_start[pattern[k]]
         if last_run[v] == run[k]:
             if pos[k] < last_pos[v]:
@@ -315,14 +319,8 @@ def chain(
         elif not np.isnan(departure[k]):
             last_departure[v] = departure[k]
         if pos[k] == 0 and departure[k] >= ended_at[v]:  # False while either is unknown
-            wait = departure[k] - ended_at[v]
+            out_wait[k] = departure[k] - ended_at[v]
             ended_at[v] = np.nan
-            if wait < 7200.0:
-                for p in (terminal_of[pattern[k]], everywhere):
-                    # Robbins & Monro's running median, with steps that find a terminal's own scale within a few runs
-                    step = max(5.0, 600.0 / (1.0 + recovery_n[p]))
-                    recovery_s[p] += min(max(wait - recovery_s[p], -step), step)
-                    recovery_n[p] += 1
     return n
 
 
@@ -401,12 +399,12 @@ def calibrate(klass, bins, residual_s, known, tracked, spread_s, count):
                  is at least this
     tracked      (3, b, 3) f8, spread_s (3, b) f8 mean distance from the median, count (3, b) i8: changed in place
 
-    Running quantiles: a step of tau up when above, 1 - tau down when below, of a size that falls to 2 % of the
+    Running quantiles: a step of tau up when above, 1 - tau down when below, of a size that falls to SLOWEST of the
     spread. Source: Robbins & Monro 1951; as online conformal tracking, Gibbs & Candes 2021.
     """
     for k in range(len(klass)):
         c, b, r = klass[k], bins[k], residual_s[k]
-        step = max(0.02, 2.0 / (10.0 + count[c, b])) * max(spread_s[c, b], 2.0)
+        step = max(SLOWEST, 10.0 / (50.0 + count[c, b])) * max(spread_s[c, b], 2.0)
         for j in range(3):
             tau = 0.1 if j == 0 else (0.5 if j == 1 else 0.9)
             if r > tracked[c, b, j]:

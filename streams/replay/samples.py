@@ -28,7 +28,8 @@ class Samples:
     """What was served.
 
     rows: made_at (a full minute), trip_id_performed, scheduled_stop_sequence, vehicle_id, p10, p50, p90, told, actual
-    (null: not seen to come) and under_way (the run was still going when the recording ended). Times are POSIX seconds.
+    (null: not seen to come) and under_way (the run was still on its way there when the recording ended). Times are
+    POSIX seconds.
     """
 
     rows: pl.DataFrame
@@ -85,10 +86,14 @@ def served(run: Path, truth: Path | None = None, skip_s: float = 0.0) -> Samples
         actual = visits.select(*_STOP, "arrival", ride="trip_id_performed").with_row_index("visit")
     else:
         actual = true_arrivals(visits, truth, rows)
-    under_way = rows.group_by("trip_id_performed").agg(under_way=pl.col("made_at").max() > last - 2 * LAPSED_S)
+    of_run = "trip_id_performed"
+    reached = actual.group_by(of_run).agg(reached=pl.col("scheduled_stop_sequence").max())
+    going = pl.col("made_at").max().over(of_run) > last - 2 * LAPSED_S
     rows = (
         rows.join(actual.select(*_STOP, "visit", actual="arrival"), on=_STOP, how="left")
-        .join(under_way, on="trip_id_performed", how="left")
+        .join(reached, on=of_run, how="left")
+        .with_columns(under_way=going & (pl.col("scheduled_stop_sequence") > pl.col("reached").fill_null(-1)))
+        .drop("reached")
         .sort("made_at", *_STOP)
     )
     owed = _owed(actual, since, last)

@@ -17,7 +17,7 @@ LATENESS_S = 30.0
 
 def street(
     folder: Path, stops: int = 6, hop_m: float = 600.0, hop_s: float = 120.0, frequency: bool = True,
-    departures: tuple[str, ...] = ("08:00:00",), timezone: str = "UTC",
+    departures: tuple[str, ...] = ("08:00:00",), timezone: str = "UTC", block: str | None = None,
 ) -> Network:  # fmt: skip
     """A straight street eastwards, evenly spaced stops S0, S1, ...; route R, trips T0, T1, ... from `departures`."""
     metre = 1.0 / (6_371_008.8 * np.pi / 180.0)
@@ -25,7 +25,16 @@ def street(
     trips, times = [], []
     for n, departure in enumerate(departures):
         h, m, s = (int(v) for v in departure.split(":"))
-        trips.append({"route_id": "R", "service_id": "D", "trip_id": f"T{n}", "shape_id": "P", "direction_id": 0})
+        trips.append(
+            {
+                "route_id": "R",
+                "service_id": "D",
+                "trip_id": f"T{n}",
+                "shape_id": "P",
+                "direction_id": 0,
+                "block_id": block,
+            }
+        )
         for i in range(stops):
             t = round(h * 3600 + m * 60 + s + i * hop_s)
             text = f"{t // 3600:02}:{t // 60 % 60:02}:{t % 60:02}"

@@ -281,7 +281,7 @@ class Line:
     def __init__(self, vehicles=2):
         self.last = [np.full(vehicles, -1, np.int64) for _ in range(3)]
         self.times = [np.full(vehicles, np.nan) for _ in range(4)]
-        self.recovery = (np.full(2, 300.0), np.zeros(2, np.int64))
+        self.waits = []
 
     def feed(self, rows, planned=False):
         """(vehicle, run, pos, arrival, departure, settled); -> [(link, at, seconds, early)]."""
@@ -289,13 +289,14 @@ class Line:
         vehicle, run, pos, arrival, departure, *_ = zip(*rows, strict=True)
         settled = [r[5] if len(r) > 6 else (r[3] if np.isnan(r[4]) else r[4]) for r in rows]
         n = len(rows)
-        link, out = np.empty(n, np.int64), [np.empty(n) for _ in range(3)]
+        link, out, wait = np.empty(n, np.int64), [np.empty(n) for _ in range(3)], np.empty(n)
         count = kernel.chain(
             np.array(vehicle), np.array(run), np.zeros(n, np.int64), np.array(pos), np.array(arrival, float),
             np.array(departure, float), np.array(settled, float), np.full(n, 0.0),
             np.full(n, 0 if planned else -1, np.int64), np.array([0.0, 100, 200, 300]), np.array([0, 4]),
-            np.array([0, 1, 2, -1]), np.zeros(1, np.int64), *self.last, *self.times, *self.recovery, 120.0, link, *out,
+            np.array([0, 1, 2, -1]), *self.last, *self.times, 120.0, link, *out, wait,
         )  # fmt: skip
+        self.waits += wait[~np.isnan(wait)].tolist()
         return [
             (int(a), *(float(v) for v in rest))
             for a, *rest in zip(link[:count], *(o[:count] for o in out), strict=True)
@@ -336,21 +337,25 @@ def test_earliness_is_before_the_planned_departure():
     assert np.isnan(got[0][3])
 
 
-def test_the_wait_at_a_terminal_is_learned_from_run_to_run():
+def test_a_wait_at_a_terminal_is_from_the_end_of_one_run_to_the_departure_of_the_next():
     line = Line()
-    for run in range(60):
+    for run in range(3):
         t = run * 1000.0
         line.feed(
             [
-                (0, run, 0, t, t),
+                (0, run, 0, t - 20, t),
                 (0, run, 1, t + 100, t + 100),
                 (0, run, 2, t + 200, t + 200),
                 (0, run, 3, t + 300, t + 300),
             ]
         )
-    median, n = line.recovery
-    assert n.tolist() == [59, 59]
-    assert median == pytest.approx([700, 700], abs=10)
+    assert line.waits == [700.0, 700.0]
+
+
+def test_no_wait_is_known_after_a_run_whose_end_was_not_seen():
+    line = Line()
+    line.feed([(0, 1, 0, 0.0, 0.0), (0, 1, 1, 100.0, 100.0), (0, 2, 0, 800.0, 900.0)])
+    assert line.waits == []
 
 
 # --- what is passed, what is said
@@ -359,10 +364,17 @@ def test_the_wait_at_a_terminal_is_learned_from_run_to_run():
 def test_passed_is_what_a_gate_says_or_what_lies_behind():
     start, dist, seq = np.array([0, 3]), np.array([0.0, 500.0, 1000.0]), np.array([0, 4, 9])
     vehicles = [(0.0, -1), (6.0, -1), (500.0, -1), (506.0, -1), (480.0, 4), (1000.0, 9)]
-    got = kernel.next_stops(
-        np.zeros(6, np.int64), np.array([d for d, _ in vehicles]), np.array([g for _, g in vehicles]), start, dist, seq
-    )
-    assert got.tolist() == [0, 1, 1, 2, 2, 3]
+
+    def next_stops(stood_s):
+        dist_m, gate_seq = (np.array(column) for column in zip(*vehicles, strict=True))
+        return kernel.next_stops(
+            np.zeros(6, np.int64), dist_m, gate_seq, np.full(6, stood_s), start, dist, seq
+        ).tolist()  # fmt: skip
+
+    assert next_stops(0.0) == [0, 1, 1, 2, 2, 3]
+    vehicles = [(0.0, -1), (470.0, -1), (481.0, -1), (500.0, -1), (981.0, 4), (979.0, 4)]
+    assert next_stops(0.0) == [0, 1, 1, 1, 2, 2]
+    assert next_stops(20.0) == [1, 1, 2, 2, 3, 2]  # standing beside a stop is having come to it
 
 
 class Memory:
