@@ -92,6 +92,7 @@ class Measured:
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app, self.metrics = app, metrics
+        self._seen: dict[tuple[str, int], tuple[Counter, Histogram]] = {}  # finding a child by its labels is slow
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and look at the clock before and after."""
@@ -103,8 +104,12 @@ class Measured:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self.metrics.requests.labels(resource, message["status"]).inc()
-                self.metrics.seconds.labels(resource).observe(time.perf_counter() - began)
+                key = resource, message["status"]
+                if key not in self._seen:
+                    self._seen[key] = self.metrics.requests.labels(*key), self.metrics.seconds.labels(resource)
+                requests, seconds = self._seen[key]
+                requests.inc()
+                seconds.observe(time.perf_counter() - began)
             await send(message)
 
         await self.app(scope, receive, counted)

@@ -32,7 +32,7 @@ POSITION_KEPT_S = 90.0  # an older position is no longer told
 HEADER_S = 20.0  # a feed in which nothing changes says so this often: consumers distrust an old header
 WANTED_S = 600.0  # a feed that nobody asked for in so long is not made any more
 AREA_M = 1500.0  # a position farther than this from all stops and shapes is a wrong one
-SLICE = 200  # entities made before requests get their turn
+SLICE = 50  # entities made before requests get their turn
 
 _ARRIVAL = tuple(messages.ARRIVAL)
 _RUN = _ARRIVAL.index("trip_id_performed")

@@ -8,24 +8,25 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from api import schema
+from api.answers import Answer, KeptRoute
 from api.problems import Problem
 from api.routes.common import PROBLEM
 from api.snapshot import Snapshot
 
-routes = APIRouter(tags=["operations"])
+routes = APIRouter(tags=["operations"], route_class=KeptRoute)
 
 
 @routes.get("/health", responses={200: {"model": schema.Health}})
-async def health() -> Response:
+async def health() -> Answer:
     """Alive: the process answers."""
-    return Response(b'{"status":"ok"}', media_type="application/json")
+    return Answer(b'{"status":"ok"}')
 
 
 @routes.get(
     "/ready",
     responses={200: {"model": schema.Readiness}, 503: {"description": "Not whole yet", **PROBLEM}},
 )
-async def ready(request: Request) -> Response:
+async def ready(request: Request) -> Answer:
     """Whole: everything current was read back and the network is known."""
     snapshot: Snapshot = request.scope["koridor.snapshot"]
     body: dict[str, Any] = {
@@ -37,7 +38,7 @@ async def ready(request: Request) -> Response:
     }
     if snapshot.loading is not None:
         raise Problem(503, "loading", f"The view is not whole yet: {snapshot.loading}", **body)
-    return Response(orjson.dumps(body), media_type="application/json")
+    return Answer(orjson.dumps(body))
 
 
 @routes.get("/metrics", response_class=Response, responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}})
