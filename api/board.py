@@ -17,7 +17,7 @@ from streams import messages
 DUE_S = 60.0  # nearer than this a bus is due
 UNSURE_S = 300.0  # an interval wider than this, and than half of the time left, is a low confidence
 CLOCK_S = 3600.0  # farther away than this a clock says more than minutes
-HEADWAYS_S = 3600.0  # "every 8–12 min" speaks of this long
+HEADWAYS_S = 1800.0  # "every 8–12 min" speaks of so long
 MOST_DAYS = 4096  # plans of a stop and a day that are remembered
 
 _ARRIVAL = tuple(messages.ARRIVAL)
@@ -273,7 +273,7 @@ def _service(
 
 
 def _headways(stretches: list[Frequent], now: float) -> tuple[float, float]:
-    """Shortest and longest headway of a line in the next hour; patterns that run beside each other come more often."""
+    """Shortest and longest headway of a line in the next half hour; patterns beside each other come more often."""
     edges = sorted({now, *(e for f in stretches for e in (f.begin, f.last) if now < e < now + HEADWAYS_S)})
     found = []
     for edge in edges:

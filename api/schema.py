@@ -192,7 +192,7 @@ class Line(Strict):
         description="later: its first bus of the day is to come"
     )
     words: str = Field(description="every 8–12 min, next at 07:30, first bus at 05:02, no more buses today, …")
-    headway_min_s: float | None = Field(description="shortest planned headway of the next hour; null by timetable")
+    headway_min_s: float | None = Field(description="shortest planned headway of the next half hour; null by timetable")
     headway_max_s: float | None = Field(description="longest one")
     next_time: float | None = Field(description="next planned bus, POSIX seconds; null where headways say it")
     last_time: float | None = Field(description="last planned bus here, POSIX seconds; null when it is over")

@@ -117,8 +117,8 @@ def test_a_frequency_through_the_day(clock, stop_id, state, found):
         assert line["next_time"] == at(found[-5:])
 
 
-def test_headways_that_change_within_the_hour_are_a_span():
-    changed = windows((18_000, 27_000, 480), (27_000, 79_200, 720))  # until 07:30 every 8 minutes
+def test_headways_that_change_within_half_an_hour_are_a_span():
+    changed = windows((18_000, 26_400, 480), (26_400, 79_200, 720))  # until 07:20 every 8 minutes
     assert said(stop("A", "07:00", **{"1_0": changed})[1]) == ("running", "every 8–12 min")
     assert said(stop("A", "08:00", **{"1_0": changed})[1]) == ("running", "every 12 min")
 

