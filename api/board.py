@@ -85,8 +85,12 @@ def _live(now: Snapshot, network: NetworkView, days: Mapping[int, Day], row: tup
     data: Mapping[str, Any] = vehicle.data if vehicle is not None else {}
     trip = network.schedule.trips.get(record["trip_id_scheduled"] or "")
     pattern = network.patterns[trip.pattern_id] if trip else None
-    run = ("trip_id_performed", "route_id")
-    on_this_run = [data.get(name) for name in run] == [record[name] for name in run]
+    # While it waits at its terminal a vehicle is on no run yet; its place is that of the next one.
+    on_this_run = (
+        data.get("trip_id_performed") in (record["trip_id_performed"], None)
+        and data.get("route_id") == record["route_id"]
+        and data.get("direction_id") == record["direction_id"]
+    )
     if pattern is None and on_this_run:
         pattern = network.patterns.get(data["pattern_id"])
     headsign = pattern["headsign"] if pattern else None
@@ -107,6 +111,8 @@ def _live(now: Snapshot, network: NetworkView, days: Mapping[int, Day], row: tup
         is_last = _is_last(day, (record["route_id"], record["direction_id"], headsign), due, slack_s)
     ends_here = pattern is not None and record["scheduled_stop_sequence"] == pattern["stop_sequences"][-1]
     notes = []
+    if on_this_run and data["trip_type"] == "Layover":
+        notes.append("not departed yet")
     if is_last:
         notes.append("last bus today")
     if ends_here:

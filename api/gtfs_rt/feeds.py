@@ -36,6 +36,7 @@ SLICE = 50  # entities made before requests get their turn
 
 _ARRIVAL = tuple(messages.ARRIVAL)
 _RUN = _ARRIVAL.index("trip_id_performed")
+_OF_RUN = tuple(_ARRIVAL.index(name) for name in ("trip_id_scheduled", "route_id", "direction_id"))
 _TIMES = (entities.P10, entities.P90, entities.TOLD)
 
 
@@ -167,8 +168,9 @@ class Feeds:
         made, kept = self._made.get(("update", flavor), {}), {}
         for run, rows in by_run.items():
             known = trips.find(run)
-            if known is None:  # its vehicle is not on it yet: it has no start
-                continue
+            if known is None:  # its vehicle waits and is not on it yet: the estimates are all that speaks of it
+                trip_id, route_id, direction_id = (rows[0][i] for i in _OF_RUN)
+                known = trips.learn(Run(run, trip_id, route_id, direction_id, None))
             rows.sort(key=lambda r: r[entities.SEQUENCE])
             found = made.get(run)
             if found is None or now > found.until or found.source != (known, rows):

@@ -196,6 +196,16 @@ def test_what_is_old_or_unsure_says_so():
     assert (row["quality"], row["note"], row["words"]) == ("stale", "last seen 2 min ago", "3–6 min")
 
 
+def test_a_bus_that_waits_for_its_next_run_is_told_with_it():
+    waiting = frequent(None, trip_id_performed=None, trip_id_scheduled=None, trip_type="Layover", dist_m=0.0)
+    next_run = arrival("B1", "C", 3, 12.0, trip_id_performed="2025-11-28:B1:2", trip_id_scheduled=None)
+    [row], lines = stop("C", "07:00", [next_run], [waiting])
+    assert (row["headsign"], row["note"], row["is_last"]) == ("Eboni", "not departed yet", None)
+    assert {line["headsign"]: line["n_live"] for line in lines} == {"Eboni": 1, "Akasia": 0}
+    [row], _ = stop("C", "07:00", [next_run], [frequent("06:40:00")])  # still on the run before
+    assert (row["headsign"], row["note"]) == (None, None)
+
+
 def test_late_buses_keep_a_line_running_after_its_hours():
     late = (at("22:10") - NOW) / 60.0
     _, lines = stop("C", "22:10", [arrival("B1", "C", 3, late + 4.0)], [frequent("21:55:00")])

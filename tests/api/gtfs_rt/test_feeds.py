@@ -156,6 +156,27 @@ def test_a_bus_that_waits_away_from_its_shape_is_on_no_trip_yet(view):
     assert [found[v].HasField("trip") for v in ("near", "away", "home")] == [True, False, False]
 
 
+@FLAVORS
+def test_a_run_that_a_waiting_bus_has_yet_to_begin_is_told_by_its_estimates(view, flavor):
+    waiting = bus("B4", NOW, trip_id_performed=None, trip_id_scheduled=None, start_time=None, trip_type="Layover")
+    rows = [
+        arrival("B4", "C", 3, 9.0, trip_id_performed="2025-11-28:B4:2", trip_id_scheduled=None),
+        arrival("B5", "C2", 2, 9.0, route_id="2", trip_id_performed="2025-11-28:B5:2", trip_id_scheduled="2-b"),
+    ]
+    view.apply("positions", positions(waiting), NOW)
+    view.apply("arrivals", record(messages.ARRIVAL, *rows), NOW)
+    made, snapshot = Feeds(EVERY_S), view.publish(NOW)
+    found = {e.id: e.trip_update for e in parsed(made, snapshot, "trip-updates", flavor).entity}
+    relationship = pb.TripDescriptor.ScheduleRelationship.Name
+    trips = {k.split(":", 1)[1]: (u.trip.trip_id, relationship(u.trip.schedule_relationship)) for k, u in found.items()}
+    assert trips["B4:2"] == ("2025-11-28:B4:2", "ADDED")
+    assert trips["B5:2"] == ("2-b", "SCHEDULED")
+    begun = {**waiting, "trip_id_performed": "2025-11-28:B4:2", "trip_id_scheduled": "1-a", "start_time": "07:08:00"}
+    view.apply("positions", positions({**begun, "timestamp": NOW + 12.0, "trip_type": "In service"}), NOW + 12)
+    found = {e.id: e.trip_update for e in parsed(made, view.publish(NOW + 12), "trip-updates", flavor).entity}
+    assert found["2025-11-28:B4:2"].trip.trip_id == ("1-a" if flavor is None else "2025-11-28:B4:2")
+
+
 def test_a_new_feed_is_told_at_once(view):
     made = Feeds(EVERY_S)
     parsed(made, view.snapshot, "trip-updates")
