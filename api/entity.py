@@ -1,15 +1,16 @@
-"""One thing on the map (a vehicle, an alert, a cell): its record, and the record's bytes, made once and shared."""
+"""One thing on the map (vehicle, alert, cell, segment): its record, and the record's bytes, made once and shared."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import h3
 import orjson
 
 
 class Entity:
     """A record of the view, not to be changed once made. Two are equal when they tell the same.
 
-    kind        vehicle, alert, congestion or status
+    kind        vehicle, alert, congestion, segment or status
     timestamp   POSIX seconds that its age is counted from
     geometry    GeoJSON geometry, for what has an extent
     """
@@ -79,3 +80,16 @@ def with_age(record: bytes, timestamp: float | None, now: float) -> bytes:
     """A JSON object's bytes with `age_s` as its last field; null where the time is not known."""
     age = b"null" if timestamp is None else b"%.1f" % (now - timestamp)
     return b'%b%b"age_s":%b}' % (record[:-1], b"," if len(record) > 2 else b"", age)
+
+
+_hexagons: dict[str, tuple[float, float, bytes]] = {}
+
+
+def hexagon(cell: str) -> tuple[float, float, bytes]:
+    """Centre and GeoJSON polygon of an H3 cell; a city has a few thousand, so they are remembered."""
+    if cell not in _hexagons:
+        lat, lon = h3.cell_to_latlng(cell)
+        ring = [[round(x, 6), round(y, 6)] for y, x in h3.cell_to_boundary(cell)]
+        geometry = orjson.dumps({"type": "Polygon", "coordinates": [[*ring, ring[0]]]})
+        _hexagons[cell] = (round(lat, 6), round(lon, 6), geometry)
+    return _hexagons[cell]

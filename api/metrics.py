@@ -73,7 +73,19 @@ class _ViewCollector:
 
 
 RESOURCES = frozenset(
-    ("vehicles", "routes", "stops", "congestion", "alerts", "network", "live", "headways", "indicators", "arrivals")
+    (
+        "vehicles",
+        "routes",
+        "stops",
+        "congestion",
+        "alerts",
+        "network",
+        "live",
+        "segments",
+        "headways",
+        "indicators",
+        "arrivals",
+    )
 )
 
 

@@ -8,6 +8,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,21 @@ class Shape:
         """[lon, lat] of every point, as GeoJSON wants it."""
         return [[lon, lat] for lon, lat in zip(self.lon, self.lat, strict=True)]
 
+    def piece(self, from_m: float, to_m: float) -> tuple[float, float, bytes]:
+        """Middle (lat, lon) and GeoJSON line of what lies between two distances."""
+        inside = [d for d in self.dist_m if from_m < d < to_m]
+        line = [self._at(d) for d in (from_m, *inside, to_m)]
+        lon, lat = self._at((from_m + to_m) / 2.0)
+        return lat, lon, orjson.dumps({"type": "LineString", "coordinates": line})
+
+    def _at(self, dist_m: float) -> list[float]:
+        """[lon, lat] at a distance."""
+        i = min(max(bisect_right(self.dist_m, dist_m), 1), len(self.dist_m) - 1)
+        length = self.dist_m[i] - self.dist_m[i - 1]
+        share = min(max((dist_m - self.dist_m[i - 1]) / length, 0.0), 1.0) if length > 0 else 0.0
+        ends = ((self.lon[i - 1], self.lon[i]), (self.lat[i - 1], self.lat[i]))
+        return [round(a + share * (b - a), 6) for a, b in ends]
+
     def heading_at(self, dist_m: float) -> float:
         """Degrees clockwise from north at `dist_m`."""
         i = bisect_right(self.dist_m, dist_m) - 1
@@ -56,6 +72,7 @@ class NetworkView:
     patterns: dict[str, dict[str, Any]]
     patterns_of: dict[str, list[str]]  # route_id -> pattern_ids
     routes_at: dict[str, list[str]]  # stop_id -> route_ids, sorted
+    routes_from: dict[tuple[str, str], list[str]]  # stop and the next one -> route_ids, sorted
     visits_at: dict[str, list[tuple[str, int]]]  # stop_id -> (pattern_id, position in it)
     children: dict[str, list[str]]  # parent station -> its stops
     shapes: dict[str, Shape]
@@ -64,6 +81,7 @@ class NetworkView:
     stop_lat: np.ndarray
     stop_lon: np.ndarray
     answers: dict[tuple[str, bytes], ASGIApp] = field(default_factory=dict)  # of requests that depend on nothing else
+    pieces: dict[tuple[str, float, float], tuple[float | None, float | None, bytes]] = field(default_factory=dict)
     days: dict[tuple[str, int], Any] = field(default_factory=dict)  # api.board: stop, day -> what is planned there
 
     @classmethod
@@ -81,7 +99,10 @@ class NetworkView:
         routes_at: dict[str, set[str]] = {}
         visits_at: dict[str, list[tuple[str, int]]] = {}
         children: dict[str, list[str]] = {}
+        routes_from: dict[tuple[str, str], set[str]] = {}
         for pattern in patterns.values():
+            for pair in pairwise(pattern["stop_ids"]):
+                routes_from.setdefault(pair, set()).add(pattern["route_id"])
             patterns_of.setdefault(pattern["route_id"], []).append(pattern["pattern_id"])
             for i, stop_id in enumerate(pattern["stop_ids"]):
                 routes_at.setdefault(stop_id, set()).add(pattern["route_id"])
@@ -104,6 +125,7 @@ class NetworkView:
             patterns=patterns,
             patterns_of=patterns_of,
             routes_at={k: sorted(v) for k, v in routes_at.items()},
+            routes_from={k: sorted(v) for k, v in routes_from.items()},
             visits_at=visits_at,
             children=children,
             shapes={k: shape for k, p in patterns.items() if (shape := _shape(p)) is not None},
@@ -122,6 +144,18 @@ class NetworkView:
         """`busway` or `mixed`; None for a route that is not in the feed."""
         route = self.routes.get(route_id) if route_id else None
         return route["lane"] if route else None
+
+    def routes_between(self, from_stop_id: str, to_stop_id: str) -> list[str]:
+        """Routes that drive from one stop to the other as the next."""
+        return self.routes_from.get((from_stop_id, to_stop_id), [])
+
+    def piece(self, pattern_id: str, from_m: float, to_m: float) -> tuple[float | None, float | None, bytes]:
+        """Middle (lat, lon) and GeoJSON line of a pattern's shape between two distances; none without a shape."""
+        key = (pattern_id, from_m, to_m)
+        if key not in self.pieces:
+            shape = self.shapes.get(pattern_id)
+            self.pieces[key] = (None, None, b"") if shape is None else shape.piece(from_m, to_m)
+        return self.pieces[key]
 
     def places(self, stop_id: str) -> list[str]:
         """The stop itself and, for a station, the stops inside it."""

@@ -58,7 +58,8 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        errors = [{"parameter": str(e["loc"][-1]), "detail": e["msg"]} for e in error.errors()]
+        # where it stands: ("query", name), and the place in it where a parameter may be given several times
+        errors = [{"parameter": str(e["loc"][1]), "detail": e["msg"]} for e in error.errors()]
         detail = "; ".join(f"{e['parameter']}: {e['detail']}" for e in errors)
         return response(422, "invalid-parameter", detail, request.url.path, errors=errors)
 

@@ -83,6 +83,17 @@ WORDS = {
     "n_vehicles": "distinct vehicles",
     "n_samples": "traversals; 0: carried over from before",
     "final": "the window is closed",
+    "distance_m": "metres that all traversals drove in it",
+    "delay_s": "vehicle-seconds lost against free flow in this window",
+    "delay_hour_s": "vehicle-seconds lost against free flow in the last hour",
+    "segment_id": "from>to",
+    "from_stop_id": "where it begins",
+    "to_stop_id": "the next stop",
+    "from_dist_m": "along the pattern's shape, metres",
+    "to_dist_m": "along the pattern's shape, metres",
+    "running_s": "seconds from stop to stop at this speed, dwell left out",
+    "measured_share": "0 to 1: of its length, driven through in this window",
+    "route_ids": "routes that drive it",
     "n_headways": "headways behind these figures",
     "headway_mean_s": "seconds",
     "headway_cv": "standard deviation over mean",
@@ -150,6 +161,7 @@ Arrival = _record(
     age_s=Seconds,
 )
 Cell = _record("Cell", messages.CONGESTION, stated_at=float, age_s=Seconds)
+Segment = _record("Segment", messages.SEGMENT, route_ids=list[str], stated_at=float, age_s=Seconds)
 Indicator = _record("Indicator", messages.INDICATOR, age_s=Seconds)
 Alert = _record("Alert", messages.ALERT, lat=Seconds, lon=Seconds, stated_at=float, age_s=Seconds)
 
@@ -250,6 +262,7 @@ class PatternProperties(Strict):
 
 ShapeFeature = _feature("ShapeFeature", PatternProperties)
 CellFeature = _feature("CellFeature", Cell)
+SegmentFeature = _feature("SegmentFeature", Segment)
 
 
 class Shape(Strict):
@@ -282,6 +295,13 @@ class CongestionAnswer(Answer):
 
     type: str = "FeatureCollection"
     features: list[CellFeature]  # type: ignore[valid-type]
+
+
+class SegmentAnswer(Answer):
+    """A GeoJSON feature collection of the ways from stop to stop."""
+
+    type: str = "FeatureCollection"
+    features: list[SegmentFeature]  # type: ignore[valid-type]
 
 
 class InvalidParameter(Strict):
@@ -530,7 +550,42 @@ EXAMPLES: dict[Any, Any] = {
                     "congestion_level": "SEVERE_CONGESTION",
                     "n_vehicles": 3,
                     "n_samples": 4,
+                    "distance_m": 512.0,
+                    "delay_s": 184.9,
+                    "delay_hour_s": 2210.4,
                     "final": False,
+                    "stated_at": 1764288010.0,
+                    "age_s": 3.4,
+                },
+            }
+        ],
+    },
+    SegmentAnswer: {
+        "at": 1764288013.4,
+        "type": "FeatureCollection",
+        "features": [
+            {
+                "type": "Feature",
+                "id": "H00132P>H00133P",
+                "geometry": {"type": "LineString", "coordinates": [[106.8229, -6.1931], [106.8231, -6.1988]]},
+                "properties": {
+                    "window_start": 1764288000.0,
+                    "window_s": 300,
+                    "segment_id": "H00132P>H00133P",
+                    "from_stop_id": "H00132P",
+                    "to_stop_id": "H00133P",
+                    "pattern_id": "1:0:4b1f3a",
+                    "from_dist_m": 6210.4,
+                    "to_dist_m": 6850.9,
+                    "speed_mps": 3.2,
+                    "free_flow_mps": 8.9,
+                    "congestion_level": "CONGESTION",
+                    "running_s": 200.2,
+                    "delay_s": 512.8,
+                    "n_samples": 4,
+                    "measured_share": 0.94,
+                    "final": False,
+                    "route_ids": ["1", "6A"],
                     "stated_at": 1764288010.0,
                     "age_s": 3.4,
                 },

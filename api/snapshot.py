@@ -26,6 +26,7 @@ class Snapshot:
     alerts: Mapping[str, Entity] = field(default_factory=dict)  # active
     ended_alerts: Mapping[str, Entity] = field(default_factory=dict)  # of the last hour
     congestion: Mapping[str, Entity] = field(default_factory=dict)
+    segments: Mapping[str, Entity] = field(default_factory=dict)
     indicators: Mapping[RouteDirection, Mapping[str, Any]] = field(default_factory=dict)  # of the last hour, rolling
     indicator_hours: Mapping[RouteDirection, Mapping[float, Mapping[str, Any]]] = field(default_factory=dict)
     headways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # vehicle_id -> newest HEADWAY row

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from statistics import median
 from typing import Any
 
-import h3
 import orjson
 
-from api.entity import Entity
+from api.entity import Entity, hexagon
 from api.network import NetworkView
 from api.snapshot import RouteDirection, Row, Snapshot
 from streams import messages
@@ -56,6 +55,7 @@ class View:
         self._stop_headways: dict[str, _Newest] = {}
         self._newest_headway: dict[str, Mapping[str, Any]] = {}
         self._newest_stop_headway: dict[str, Mapping[str, Any]] = {}
+        self._segments: dict[str, Entity] = {}
         self._alerts: dict[str, Entity] = {}
         self._ended: dict[str, Entity] = {}
         self._congestion: dict[str, Entity] = {}
@@ -71,6 +71,7 @@ class View:
             "headways": self._apply_headways,
             "arrivals": self._apply_arrivals,
             "congestion": self._apply_congestion,
+            "segments": self._apply_segments,
             "indicators": self._apply_indicators,
             "alerts": self._apply_alerts,
         }
@@ -126,6 +127,7 @@ class View:
             alerts=self._alerts.copy(),
             ended_alerts=self._ended.copy(),
             congestion=self._congestion.copy(),
+            segments=self._segments.copy(),
             indicators=self._indicators.copy(),
             indicator_hours=self._indicator_hours.copy(),
             headways=self._newest_headway.copy(),
@@ -218,10 +220,29 @@ class View:
             # A final row speaks of a window that is over: it may correct what is shown, never bring a cell back.
             if row["window_start"] < start or (row["final"] and row["window_start"] != start):
                 continue
-            lat, lon, geometry = _hexagon(row["h3_cell"])
+            lat, lon, geometry = hexagon(row["h3_cell"])
             data = {**row, "stated_at": stated_at}
             self._congestion[id] = Entity(
                 "congestion", id, data, lat=lat, lon=lon, timestamp=stated_at, geometry=geometry
+            )
+        return n
+
+    def _apply_segments(self, record: dict[str, Any], stated_at: float) -> int:
+        n = 0
+        for row in _dicts(messages.SEGMENT, record):
+            n += 1
+            known = self._segments.get(row["segment_id"])
+            start = -1.0 if known is None else known.data["window_start"]
+            if row["window_start"] < start or (row["final"] and row["window_start"] != start) or not self._network:
+                continue
+            lat, lon, geometry = self._network.piece(row["pattern_id"], row["from_dist_m"], row["to_dist_m"])
+            data = {
+                **row,
+                "route_ids": self._network.routes_between(row["from_stop_id"], row["to_stop_id"]),
+                "stated_at": stated_at,
+            }
+            self._segments[row["segment_id"]] = Entity(
+                "segment", row["segment_id"], data, lat=lat, lon=lon, timestamp=stated_at, geometry=geometry
             )
         return n
 
@@ -339,7 +360,7 @@ class View:
                 own = self._own(stop_id)
                 for key in lapsed:
                     del own[key]
-        for home in (self._alerts, self._congestion):
+        for home in (self._alerts, self._congestion, self._segments):
             for id in [id for id, e in home.items() if now - e.data["stated_at"] > s.lapse_s]:
                 del home[id]
         for id in [id for id, e in self._ended.items() if now - e.data["active_to"] > ENDED_ALERTS_KEPT_S]:
@@ -428,16 +449,3 @@ def _rows(spec: messages.Spec, record: Mapping[str, Any]) -> Iterator[Row]:
 def _dicts(spec: messages.Spec, record: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     names = tuple(spec)
     return (dict(zip(names, row, strict=True)) for row in _rows(spec, record))
-
-
-_hexagons: dict[str, tuple[float, float, bytes]] = {}
-
-
-def _hexagon(cell: str) -> tuple[float, float, bytes]:
-    """Centre and GeoJSON polygon of an H3 cell; a city has a few thousand, so they are remembered."""
-    if cell not in _hexagons:
-        lat, lon = h3.cell_to_latlng(cell)
-        ring = [[round(x, 6), round(y, 6)] for y, x in h3.cell_to_boundary(cell)]
-        geometry = orjson.dumps({"type": "Polygon", "coordinates": [[*ring, ring[0]]]})
-        _hexagons[cell] = (round(lat, 6), round(lon, 6), geometry)
-    return _hexagons[cell]

@@ -158,7 +158,30 @@ CONGESTION: Spec = {
     "congestion_level": Kind.ID,  # GTFS-RT: RUNNING_SMOOTHLY, STOP_AND_GO, CONGESTION, SEVERE_CONGESTION
     "n_vehicles": Kind.INT,
     "n_samples": Kind.INT,
+    "distance_m": Kind.NUMBER,  # that all traversals drove in it
+    "delay_s": Kind.NUMBER,  # vehicle-seconds that they took longer than on a free road
+    "delay_hour_s": Kind.NUMBER,  # and with the windows of the last hour that have closed
     "final": Kind.BOOL,  # the window is closed: this row will not change
+}
+
+# The way from one stop to the next, shared by every route that drives it alike.
+SEGMENT: Spec = {
+    "window_start": Kind.TIME,
+    "window_s": Kind.INT,
+    "segment_id": Kind.ID,  # from>to; #2 and so on where there is another way between the two
+    "from_stop_id": Kind.ID,
+    "to_stop_id": Kind.ID,
+    "pattern_id": Kind.ID,  # one that drives it, and where along its shape
+    "from_dist_m": Kind.NUMBER,
+    "to_dist_m": Kind.NUMBER,
+    "speed_mps": Kind.NUMBER,  # without stop dwell
+    "free_flow_mps": Kind.NUMBER,
+    "congestion_level": Kind.ID,
+    "running_s": Kind.NUMBER,  # from stop to stop at that speed
+    "delay_s": Kind.NUMBER,  # vehicle-seconds lost against free flow
+    "n_samples": Kind.INT,  # traversals, in the mean along its length
+    "measured_share": Kind.NUMBER,  # of its length; elsewhere the pace is the filter's
+    "final": Kind.BOOL,
 }
 
 # One row for the last hour, again and again, and a `final` one for every hour of the clock.

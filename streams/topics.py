@@ -38,6 +38,7 @@ POSITIONS = Topic("positions", "POSITION, PASSING, TRAVERSAL, CLOSED columns", 3
 HEADWAYS = Topic("headways", "HEADWAY columns")
 ARRIVALS = Topic("arrivals", "ARRIVAL columns")
 CONGESTION = Topic("congestion", "CONGESTION columns")
+SEGMENTS = Topic("segments", "SEGMENT columns")
 INDICATORS = Topic("indicators", "INDICATOR columns")
 ALERTS = Topic("alerts", "ALERT columns")
 REJECTS = Topic("rejects", "REJECT columns", 7 * DAY_S, None)
@@ -47,7 +48,10 @@ STATE_TRACK = Topic(
 )
 STATE_CITY = Topic("state-city", "snapshot of the city stage", compacted=True, max_message_bytes=64 << 20)
 
-ALL = (PINGS, POSITIONS, HEADWAYS, ARRIVALS, CONGESTION, INDICATORS, ALERTS, REJECTS, NETWORK, STATE_TRACK, STATE_CITY)
+ALL = (
+    PINGS, POSITIONS, HEADWAYS, ARRIVALS, CONGESTION, SEGMENTS, INDICATORS, ALERTS, REJECTS, NETWORK,
+    STATE_TRACK, STATE_CITY,
+)  # fmt: skip
 BY_NAME = {topic.name: topic for topic in ALL}
 
 

@@ -41,6 +41,7 @@ OUT: dict[str, Spec] = {
     "headways": messages.HEADWAY,
     "arrivals": messages.ARRIVAL,
     "congestion": messages.CONGESTION,
+    "segments": messages.SEGMENT,
     "indicators": messages.INDICATOR,
     "alerts": messages.ALERT,
 }

@@ -16,6 +16,7 @@ from streams import messages
 from streams.engine.hours import PART_OF_HOUR, PARTS, falls_due, hour_of_week, hours_of_week
 from streams.engine.part import CityOutput, CityState, Facts
 from streams.engine.pending import Pending, Rows
+from streams.engine.segments import LEVELS, Segments
 from streams.gtfs.network import Network
 from streams.kernels import cells, pace
 from streams.messages import Columns
@@ -28,10 +29,8 @@ SETTLE_S = 300.0  # after the end of a window everything in it has closed
 CURRENT_S = 1200.0  # a cell not driven through for longer has nothing current to say
 DETERMINED_WITHIN_S = 120.0  # a traversal settled later than this after it ended counts where it was settled
 FASTEST_MPS = 40.0  # faster is two pings that disagree about the place
+HOUR_S = 3600.0
 DEFAULT_PACE = 0.2  # s/m where no timetable says anything: 18 km/h
-LEVELS = np.array(
-    [None, "RUNNING_SMOOTHLY", "STOP_AND_GO", "CONGESTION", "SEVERE_CONGESTION"], dtype=object
-)  # by `cells.levels`
 JAM_RATIO = cells.STOP_AND_GO_RATIO
 
 _PENDING = (
@@ -61,6 +60,9 @@ class CongestionState:
     hour_expected_s: Array
     free: Array
     free_n: Array
+    # vehicle-seconds lost, of the windows of the last hour that have closed
+    delay: Array  # f8 (n_cells, windows)
+    delay_window: Array  # f8 (windows,): the window that a place of `delay` holds, NaN none
     # of the last live moment
     usual: Array
     now: Array
@@ -80,6 +82,39 @@ class LinkCells:
     prior: Array  # f8 (n_cells) s/m without dwell
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sums:
+    """What the traversals of a window add up to, a row per cell."""
+
+    cell: Array  # i8, ascending
+    metres: Array  # f8
+    seconds: Array  # f8, without dwell
+    samples: Array  # i8
+    vehicles: Array  # i8
+    speed: Array  # f8, m/s
+    n_cells: int  # of the network
+
+    @classmethod
+    def none(cls, cell: Array, speed: Array) -> "Sums":
+        """Cells that nobody drove through, at these speeds (by cell of the network)."""
+        zero, nothing = np.zeros(len(cell), dtype=np.int64), np.zeros(len(cell))
+        return cls(cell, nothing, nothing, zero, zero, speed[cell], len(speed))
+
+    @property
+    def driven(self) -> Array:
+        """Whether each cell of the network has a row (bool)."""
+        out = np.zeros(self.n_cells, dtype=np.bool_)
+        out[self.cell] = True
+        return out
+
+    def take(self, rows: Array) -> "Sums":
+        """The chosen rows."""
+        return Sums(
+            self.cell[rows], self.metres[rows], self.seconds[rows], self.samples[rows], self.vehicles[rows],
+            self.speed[rows], self.n_cells,
+        )  # fmt: skip
+
+
 class Congestion:
     """The part of the city that knows directed cells."""
 
@@ -89,7 +124,9 @@ class Congestion:
         self.network = network
         self.window_s = float(settings.city.window_s)
         self._every_s = settings.city.statement_s
+        self._windows = max(1, round(HOUR_S / self.window_s))
         self.links = link_cells(network)
+        self.segments = Segments(network, self.links.start, self.links.cell, self.links.metres)
         self.lane = network.cell_busway.astype(np.int64)
         self.h3_cell = np.array([h3.int_to_str(int(c)) for c in network.cell_h3], dtype=object)
         self.octant = network.cell_octant.astype(np.int64)
@@ -114,6 +151,8 @@ class Congestion:
             hour_expected_s=np.zeros((2, 168)),
             free=self.links.prior.copy(),
             free_n=np.zeros(n, dtype=np.int64),
+            delay=np.zeros((n, self._windows)),
+            delay_window=np.full(self._windows, np.nan),
             usual=self.links.prior.copy(),
             now=self.links.prior.copy(),
         )
@@ -144,6 +183,7 @@ class Congestion:
         """Live rows every LIVE_S, final rows of the windows that have closed, everything current at `restate`."""
         state: CongestionState = city.parts[self.name]
         said: list[Columns] = []
+        ways: list[Columns] = []
         live = falls_due(at, self._every_s, LIVE_S)
         ends = self._window(at - SETTLE_S)  # windows before this one are final
         if live or state.next_window < ends:
@@ -151,11 +191,13 @@ class Congestion:
         if math.isnan(state.next_window):
             state.next_window = ends
         if state.next_window < ends:
-            said += self._finish(city, state, ends)
+            self._finish(city, state, ends, said, ways)
         if live or restate:
-            said += self._live(city, state, at, restate)
-        columns = messages.concat(messages.CONGESTION, said)
-        return {"congestion": columns} if messages.rows(columns) else {}
+            self._live(state, at, restate, said, ways)
+        return {
+            "congestion": messages.concat(messages.CONGESTION, said),
+            "segments": messages.concat(messages.SEGMENT, ways),
+        }
 
     def usual_pace(self, state: CongestionState, at: float) -> Array:
         """Usual pace (s/m) of every cell at the hour of `at`."""
@@ -202,6 +244,8 @@ class Congestion:
             "octant": self.octant[used].astype(np.int8),
             "busway": network.cell_busway[used],
             "live": state.live[used],
+            "delay": state.delay[used],
+            "delay_window": state.delay_window,
             "usual": state.usual[used],
             "now": state.now[used],
             **{name: getattr(state, name)[used] for name in _BY_CELL},
@@ -215,6 +259,8 @@ class Congestion:
         cell, found = self._cells(tree)
         for name in (*_BY_CELL, "live", "usual", "now"):
             getattr(state, name)[cell] = tree[name][found]
+        if len(tree["delay_window"]) == self._windows:
+            state.delay[cell], state.delay_window = tree["delay"][found], tree["delay_window"]
         state.pending.restore(tree["pending"])
         if same_network:
             state.waiting = [tree["waiting"]]
@@ -288,20 +334,28 @@ class Congestion:
             state.waiting.append({**{name: closed[name] for name in _WAITING[1:]}, "window": window})
         state.now = pace.pace_now(at, state.usual, state.deviation, state.seen_at)
 
-    def _finish(self, city: CityState, state: CongestionState, ends: float) -> list[Columns]:
+    def _finish(
+        self, city: CityState, state: CongestionState, ends: float, said: list[Columns], ways: list[Columns]
+    ) -> None:
         """The final rows of every window before `ends`; what they hold is learned."""
         rows = self._waiting(state)
         done = rows["window"] < ends
         state.waiting = [{name: values[~done] for name, values in rows.items()}]
         rows = {name: values[done] for name, values in rows.items()}
-        out = []
-        for window in np.unique(rows["window"]):
+        for window in np.unique(rows["window"]).tolist():
+            # floating-point sums depend on the order, and what is final must not depend on that of the log
             inside = self._in_time(city, rows, np.flatnonzero(rows["window"] == window))
             cell, entered_at = rows["cell"][inside], rows["entered_at"][inside]
-            out.append(self._rows(state, float(window), rows, inside, final=True))
+            sums = self._sums(rows, inside)
+            said.append(self._columns(state, window, sums, final=True))
+            ways.append(self._segments(state, window, sums, sums.driven, final=True))
+            place = self._place(window)
+            if state.delay_window[place] != window:
+                state.delay_window[place] = window
+                state.delay[:, place] = 0.0
+            state.delay[sums.cell, place] = self._delay(state, sums)
             self._learn(state, cell, entered_at, rows["metres"][inside], rows["seconds"][inside])
         state.next_window = ends
-        return out
 
     def _learn(self, state: CongestionState, cell: Array, entered_at: Array, metres: Array, seconds: Array) -> None:
         pace.learn(
@@ -310,57 +364,84 @@ class Congestion:
             state.hour_expected_s, state.free, state.free_n,
         )  # fmt: skip
 
-    def _live(self, city: CityState, state: CongestionState, at: float, restate: bool) -> list[Columns]:
+    def _live(self, state: CongestionState, at: float, restate: bool, said: list[Columns], ways: list[Columns]) -> None:
         """Open windows of the cells with news; at `restate` of every current cell, if need be as the filter has it."""
         rows = self._waiting(state)
         state.waiting = [rows]
         current = at - state.seen_at < CURRENT_S
         told = current if restate else state.live
-        out = []
         newest = np.zeros(len(told), dtype=np.bool_)
-        for window in np.unique(rows["window"]):
-            inside = np.flatnonzero((rows["window"] == window) & told[rows["cell"]])
-            if len(inside):
-                out.append(self._rows(state, float(window), rows, self._in_time(city, rows, inside), final=False))
-                newest[rows["cell"][inside]] = True
+        for window in np.unique(rows["window"]).tolist():
+            sums = self._sums(rows, np.flatnonzero(rows["window"] == window))
+            news = sums.take(told[sums.cell])
+            if len(news.cell):
+                said.append(self._columns(state, window, news, final=False))
+                ways.append(self._segments(state, window, sums, news.driven, final=False))
+                newest |= news.driven
         if restate:
-            alone = np.flatnonzero(current & ~newest)
-            if len(alone):
-                none = np.zeros(len(alone), dtype=np.int64)
-                speed = 1.0 / state.now[alone]
-                out.append(self._columns(state, self._window(at), alone, speed, none, none, final=False))
+            here = self._window(at)
+            alone = Sums.none(np.flatnonzero(current & ~newest), 1.0 / state.now)
+            if len(alone.cell):
+                said.append(self._columns(state, here, alone, final=False))
+                told_of = self.segments.with_any(newest)
+                ways.append(self._segments(state, here, alone, current, final=False, but=told_of))
         state.live[:] = False
-        return out
 
-    def _rows(self, state: CongestionState, window: float, rows: Rows, chosen: Array, final: bool) -> Columns:
-        """What the chosen traversals, in order of time, add up to in their window."""
+    def _sums(self, rows: Rows, chosen: Array) -> "Sums":
+        """What the chosen traversals of one window add up to, in their order."""
         chosen = chosen[cells.by_cell(rows["cell"][chosen], len(self.lane))]
         vehicle = rows["vehicle"][chosen]
         cell, metres, seconds, samples, vehicles = cells.window_sums(
             rows["cell"][chosen], vehicle, rows["metres"][chosen], rows["seconds"][chosen],
             int(vehicle.max(initial=0)) + 1,
         )  # fmt: skip
-        return self._columns(state, window, cell, metres / seconds, vehicles, samples, final)
+        return Sums(cell, metres, seconds, samples, vehicles, metres / seconds, len(self.lane))
 
-    def _columns(
-        self, state: CongestionState, window: float, cell: Array, speed: Array, vehicles: Array, samples: Array,
-        final: bool,
-    ) -> Columns:  # fmt: skip
+    def _columns(self, state: CongestionState, window: float, sums: "Sums", final: bool) -> Columns:
+        cell = sums.cell
         free = 1.0 / state.free[cell]
         n = len(cell)
+        delay_s = self._delay(state, sums)
+        hour = (state.delay_window > window - HOUR_S) & (state.delay_window < window)
         return {
             "window_start": np.full(n, window),
             "window_s": np.full(n, int(self.window_s), dtype=np.int64),
             "h3_cell": self.h3_cell[cell],
             "heading_octant": self.octant[cell],
             "lane": self.lane_name[cell],
-            "speed_mps": np.round(speed, 2),
+            "speed_mps": np.round(sums.speed, 2),
             "free_flow_mps": np.round(free, 2),
-            "congestion_level": LEVELS[cells.levels(speed, free)],
-            "n_vehicles": vehicles,
-            "n_samples": samples,
+            "congestion_level": LEVELS[cells.levels(sums.speed, free)],
+            "n_vehicles": sums.vehicles,
+            "n_samples": sums.samples,
+            "distance_m": np.round(sums.metres, 1),
+            "delay_s": np.round(delay_s, 1),
+            "delay_hour_s": np.round(delay_s + state.delay[cell][:, hour].sum(axis=1), 1),
             "final": np.full(n, final),
         }
+
+    def _segments(
+        self, state: CongestionState, window: float, sums: "Sums", touched: Array, final: bool, but: Array | None = None
+    ) -> Columns:
+        """The segments of which a cell is among `touched` (bool), without those in `but`."""
+        which = self.segments.with_any(touched)
+        if but is not None:
+            which &= ~but
+        driven = sums.samples > 0
+        pace_here, samples = state.now.copy(), np.zeros(len(state.now), dtype=np.int64)
+        pace_here[sums.cell[driven]] = 1.0 / sums.speed[driven]
+        samples[sums.cell] = sums.samples
+        return self.segments.columns(
+            window, self.window_s, np.flatnonzero(which), pace_here, state.free, samples, final
+        )
+
+    def _delay(self, state: CongestionState, sums: "Sums") -> Array:
+        """Vehicle-seconds (f8) that the traversals of each cell took longer than they would on a free road."""
+        delay: Array = np.maximum(sums.seconds - sums.metres * state.free[sums.cell], 0.0)
+        return delay
+
+    def _place(self, window: float) -> int:
+        return round(window / self.window_s) % self._windows
 
     def _in_time(self, city: CityState, rows: Rows, chosen: Array) -> Array:
         """The chosen traversals in order of event time; ties by vehicle id and cell."""

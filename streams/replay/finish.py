@@ -35,6 +35,7 @@ class Finish:
             "trips_performed": self._trips_performed,
             "headways": self._headway_rows,
             "congestion": self._congestion,
+            "segments": self._segments,
             "indicators": self._indicators,
             "arrival_estimates": self._arrival_estimates,
             "alerts": self._alerts,
@@ -204,6 +205,12 @@ class Finish:
 
     def _congestion(self) -> pl.LazyFrame:
         return self._windows().with_columns(window_start=time_of(pl.col("window_start")))
+
+    def _segments(self) -> pl.LazyFrame:
+        finals = self.parts["segments"].scan().filter(pl.col("final"))
+        return finals.unique(["window_start", "segment_id"], keep="last", maintain_order=True).with_columns(
+            window_start=time_of(pl.col("window_start"))
+        )
 
     def _indicators(self) -> pl.LazyFrame:
         key = ["window_start", "route_id", "direction_id"]

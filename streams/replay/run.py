@@ -47,6 +47,7 @@ _SAID: dict[str, Spec] = {
     "headways": messages.HEADWAY,
     "arrivals": messages.ARRIVAL,
     "congestion": messages.CONGESTION,
+    "segments": messages.SEGMENT,
     "indicators": messages.INDICATOR,
     "alerts": messages.ALERT,
 }
@@ -334,7 +335,7 @@ def command(
 
     \b
     Tables (Parquet, in DIR): vehicle_locations, stop_visits, trips_performed, headways, congestion,
-    indicators, arrival_estimates, alerts, rejects.
+    segments, indicators, arrival_estimates, alerts, rejects.
     """
     paths = (*paths, *more)  # `--pings day/*.pb` as the shell writes it
     if not paths:

@@ -153,6 +153,8 @@ CONGESTION = Table(
         "congestion_level": ID,
         "n_vehicles": WHOLE,
         "n_samples": WHOLE,
+        "distance_m": REAL,
+        "delay_s": REAL,
     },
 )
 
@@ -172,6 +174,28 @@ ARRIVAL_ESTIMATES = Table(
         "arrival_p50": TIME,
         "arrival_p90": TIME,
         "arrival_time": TIME,
+    },
+)
+
+SEGMENTS = Table(
+    "segments",
+    ("window_start", "segment_id"),
+    {
+        "window_start": TIME,
+        "segment_id": ID,
+        "window_s": REAL,
+        "from_stop_id": ID,
+        "to_stop_id": ID,
+        "pattern_id": ID,
+        "from_dist_m": REAL,
+        "to_dist_m": REAL,
+        "speed_mps": REAL,
+        "free_flow_mps": REAL,
+        "congestion_level": ID,
+        "running_s": REAL,
+        "delay_s": REAL,
+        "n_samples": WHOLE,
+        "measured_share": REAL,
     },
 )
 
@@ -245,6 +269,7 @@ ALL = (
     TRIPS_PERFORMED,
     HEADWAYS,
     CONGESTION,
+    SEGMENTS,
     INDICATORS,
     ARRIVAL_ESTIMATES,
     ALERTS,

@@ -219,6 +219,31 @@ def cell(octant: int, level: str, **more: Any) -> dict[str, Any]:
         "congestion_level": level,
         "n_vehicles": 2,
         "n_samples": 3,
+        "distance_m": 300.0,
+        "delay_s": 90.0,
+        "delay_hour_s": 400.0,
+        **more,
+    }
+
+
+def segment(level: str, **more: Any) -> dict[str, Any]:
+    """The way from stop A to stop B of route 1."""
+    return {
+        "window_start": NOW - NOW % 300.0,
+        "window_s": 300,
+        "segment_id": "A>B",
+        "from_stop_id": "A",
+        "to_stop_id": "B",
+        "pattern_id": "1:0:aaaaaa",
+        "from_dist_m": 0.0,
+        "to_dist_m": 500.0,
+        "speed_mps": 4.0,
+        "free_flow_mps": 9.0,
+        "congestion_level": level,
+        "running_s": 125.0,
+        "delay_s": 210.0,
+        "n_samples": 3,
+        "measured_share": 1.0,
         **more,
     }
 
@@ -277,6 +302,7 @@ def filled(settings: Api | None = None, now: float = NOW) -> View:
     east = bus("B9", route_id="2", pattern_id="2:0:cccccc", dist_m=300.0, stop_id="C2", trip_id_scheduled="2-a")
     east |= {"lat": LAT + 2 * STEP_DEG, "lon": LON - 2 * STEP_DEG + 300.0 / 110_540.0}
     view.apply("congestion", record(messages.CONGESTION, *moved(cell(0, "CONGESTION"), cell(4, "STOP_AND_GO"))), now)
+    view.apply("segments", record(messages.SEGMENT, *moved(segment("CONGESTION"))), now)
     view.apply("positions", positions(*moved(*buses, east)), now)
     rows = moved(headway("B1", "B0", 290.0), headway("B2", "B1", 45.0, event_timestamp=NOW - 10.0))
     view.apply("headways", record(messages.HEADWAY, *rows), now)

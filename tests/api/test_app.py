@@ -26,6 +26,8 @@ CONTRACT = {
     "/v1/stops?q=cendana": schema.StopList,
     "/v1/stops/C/arrivals": schema.ArrivalList,
     "/v1/congestion": schema.CongestionAnswer,
+    "/v1/congestion?resolution=8": schema.CongestionAnswer,
+    "/v1/segments": schema.SegmentAnswer,
     "/v1/alerts": schema.AlertList,
     "/ready": schema.Readiness,
     "/health": schema.Health,
@@ -93,6 +95,8 @@ async def test_openapi_documents_every_path_with_its_errors(client):
         ("/v1/stops?near=91,0", 422, "invalid-parameter"),
         ("/v1/stops?limit=0", 422, "invalid-parameter"),
         ("/v1/congestion?lane=bicycle", 422, "invalid-parameter"),
+        ("/v1/congestion?resolution=11", 422, "invalid-parameter"),
+        ("/v1/congestion?heading=8", 422, "invalid-parameter"),
         ("/v1/live?types=vehicle,tram", 422, "invalid-parameter"),
     ],
 )

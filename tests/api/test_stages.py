@@ -64,7 +64,7 @@ def test_every_record_of_the_stages_is_read(driven):
     view, _ = driven
     assert view.bad_records == {}
     assert view.foreign_records == 0
-    assert set(view.rows_in) >= {"positions", "headways", "arrivals", "congestion", "indicators"}
+    assert set(view.rows_in) >= {"positions", "headways", "arrivals", "congestion", "segments", "indicators"}
     snapshot = view.snapshot
     assert snapshot.vehicles
     assert snapshot.arrivals
@@ -82,6 +82,7 @@ async def test_what_they_say_is_answered_as_documented(driven):
     contract = {
         "/v1/vehicles": schema.VehicleList,
         "/v1/congestion": schema.CongestionAnswer,
+        "/v1/segments": schema.SegmentAnswer,
         "/v1/alerts?ended=true": schema.AlertList,
         f"/v1/stops/{stop_id}/arrivals": schema.ArrivalList,
         **{f"/v1/routes/{route}/headways": schema.HeadwayList for route in routes},

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams import messages
-from streams.engine.city import City
+from streams.engine.city import OUT, City
 from streams.engine.congestion import Congestion, link_cells
 from streams.settings import Settings
 from tests.engine import riding
@@ -88,6 +88,9 @@ def test_a_window_worked_by_hand(network):
     assert free == round(1 / link_cells(network).prior[3], 2)  # the timetable's: nothing was learned before
     assert final["congestion_level"] == "CONGESTION"
     assert 0.3 <= 2.0 / free < 0.5
+    assert final["distance_m"] == 300.0
+    assert final["delay_s"] == pytest.approx(150.0 - 300.0 * link_cells(network).prior[3], abs=0.06)
+    assert final["delay_hour_s"] == final["delay_s"]
     assert final["h3_cell"] == np.base_repr(int(network.cell_h3[3]), 16).lower()
 
 
@@ -211,7 +214,7 @@ def test_statements_are_the_same_after_any_crash(network, crashes):
 
 
 def encoded(said):
-    return {topic: messages.encode(messages.CONGESTION, columns) for topic, columns in said.items()}
+    return {topic: messages.encode(OUT[topic], columns) for topic, columns in said.items()}
 
 
 def test_another_feed_keeps_what_its_cells_have_learned(network, tmp_path):
@@ -241,6 +244,75 @@ def test_facts_of_another_network_are_left_alone(network):
     at, columns = record(traversal(), closed=[("A", EIGHT + 100)])
     city.advance(state, columns, at, network_hash="another")
     assert city.advance(state, None, EIGHT + 900) == {}
+
+
+def test_the_last_hours_delay_is_that_of_the_windows_that_have_closed_and_this_one(network):
+    def slow(at, vehicle):
+        return record(traversal(vehicle, entered=at, seconds=80.0), closed=[(vehicle, at + 90)], at=at + 95)
+
+    times = [EIGHT + 10, EIGHT + 310, EIGHT + 1800, EIGHT + 3900]
+    said, _ = run(network, [slow(t, v) for t, v in zip(times, "ABCD", strict=True)], end=EIGHT + 4900)
+    finals = rows_of(said, final=True)
+    assert (finals["window_start"] - EIGHT).tolist() == [0.0, 300.0, 1800.0, 3900.0]
+    each = finals["delay_s"].tolist()
+    assert min(each) > 20.0
+    hour = [each[0], each[0] + each[1], sum(each[:3]), sum(each[2:])]
+    assert finals["delay_hour_s"].tolist() == pytest.approx(hour, abs=0.3)
+
+
+# --- segments
+
+
+def ways(network, records, end=None):
+    city = city_of(network)
+    state = city.fresh(0)
+    said = [city.advance(state, columns, at) for at, columns in records]
+    if end is not None:
+        said.append(city.advance(state, None, end))
+    return messages.concat(messages.SEGMENT, [s["segments"] for s in said if "segments" in s])
+
+
+def test_a_segment_worked_by_hand(network):
+    links = link_cells(network)
+    link = int(np.argmax(np.diff(links.start)))  # one of several cells
+    cells, metres = (a[links.start[link] : links.start[link + 1]] for a in (links.cell, links.metres))
+    some = int(cells[0])
+    said = ways(
+        network,
+        [
+            record(
+                traversal("A", cell=some, entered=EIGHT + 10, seconds=50.0, metres=100.0),
+                traversal("B", cell=some, entered=EIGHT + 60, seconds=70.0, metres=100.0),
+                closed=[("A", EIGHT + 290), ("B", EIGHT + 290)],
+                at=EIGHT + 290,
+            )
+        ],
+        end=EIGHT + 610,
+    )
+    name = [network.stop_ids[network.link_from_stop_ix[link]], network.stop_ids[network.link_to_stop_ix[link]]]
+    finals = rows_of(said, final=True, segment_id=">".join(name))
+    assert messages.rows(finals) == 1
+    row = {k: v[0] for k, v in finals.items()}
+    prior = links.prior[cells]
+    elsewhere = float((metres * prior)[1:].sum())
+    length = float(metres.sum())
+    pace = 120.0 / 200.0
+    assert row["measured_share"] == pytest.approx(metres[0] / length, abs=0.006)
+    assert row["running_s"] == pytest.approx(metres[0] * pace + elsewhere, rel=0.02)
+    assert row["speed_mps"] == pytest.approx(length / row["running_s"], abs=0.02)
+    assert row["free_flow_mps"] == pytest.approx(length / float((metres * prior).sum()), abs=0.02)
+    assert row["delay_s"] == pytest.approx(2 * metres[0] * (pace - prior[0]), abs=0.2)
+    assert row["n_samples"] == round(2 * metres[0] / length)
+    assert (row["from_stop_id"], row["to_stop_id"]) == tuple(name)
+    assert row["to_dist_m"] - row["from_dist_m"] == pytest.approx(length, abs=0.2)
+
+
+def test_segments_are_current_as_long_as_their_cells(network):
+    one = record(traversal("A", entered=EIGHT + 10), closed=[("A", EIGHT + 40)], at=EIGHT + 45)
+    said = ways(network, [one], end=EIGHT + 2400)
+    assert said["window_start"].max() <= EIGHT + 1500
+    assert (said["n_samples"][said["window_start"] >= EIGHT + 600] == 0).all()
+    assert len(set(said["segment_id"].tolist())) >= 1
 
 
 # --- cells of links

@@ -48,6 +48,7 @@ class Run:
             "headways": messages.HEADWAY,
             "arrivals": messages.ARRIVAL,
             "congestion": messages.CONGESTION,
+            "segments": messages.SEGMENT,
             "indicators": messages.INDICATOR,
             "alerts": messages.ALERT,
         }

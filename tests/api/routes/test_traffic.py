@@ -1,5 +1,7 @@
+import h3
+
 from streams import messages
-from tests.api.factory import CELL, LAT, LON, NOW, alert, record
+from tests.api.factory import CELL, LAT, LON, NOW, alert, cell, record, segment
 
 
 async def test_congestion_is_geojson_with_closed_polygons(client):
@@ -26,6 +28,47 @@ async def test_congestion_by_box_level_and_lane(client):
     assert await n("lane=mixed") == 0
     assert await n(f"bbox={LON - 0.01},{LAT},{LON + 0.01},{LAT + 0.01}") == 2
     assert await n("bbox=0,0,1,1") == 0
+    assert await n("heading=4") == 1
+    assert await n("heading=4&heading=0") == 2
+    assert await n("resolution=8") == 2, "headings stay apart"
+
+
+async def test_coarser_cells_weigh_by_what_was_driven(client, view):
+    near = h3.cell_to_children(h3.cell_to_parent(CELL, 9), 10)
+    other = next(c for c in near if c != CELL)
+    rows = [
+        cell(0, "CONGESTION", speed_mps=2.0, distance_m=100.0, n_samples=1, n_vehicles=1),
+        cell(0, "CONGESTION", h3_cell=other, speed_mps=8.0, distance_m=800.0, n_samples=6, n_vehicles=4),
+        cell(4, "CONGESTION", speed_mps=3.0, distance_m=0.0, n_samples=0, n_vehicles=0, delay_s=0.0),
+        cell(4, "CONGESTION", h3_cell=other, speed_mps=6.0, distance_m=0.0, n_samples=0, n_vehicles=0, delay_s=0.0),
+    ]
+    view.apply("congestion", record(messages.CONGESTION, *rows), NOW)
+    view.publish(NOW + 1)
+    features = (await client.get("/v1/congestion?resolution=9")).json()["features"]
+    found = {f["properties"]["heading_octant"]: f["properties"] for f in features}
+    assert {f["properties"]["h3_cell"] for f in features} == {h3.cell_to_parent(CELL, 9)}
+    assert found[0]["speed_mps"] == 6.0, "900 m in 50 s and 100 s"
+    assert found[0]["congestion_level"] == "STOP_AND_GO"
+    assert (found[0]["n_samples"], found[0]["n_vehicles"]) == (7, 4)
+    assert (found[0]["delay_s"], found[0]["delay_hour_s"]) == (180.0, 800.0)
+    assert found[4]["speed_mps"] == 4.0, "nobody drove: both cells alike"
+
+
+async def test_segments_are_lines_with_the_routes_that_drive_them(client, view):
+    [way] = (await client.get("/v1/segments?route_id=1&level=CONGESTION")).json()["features"]
+    assert way["id"] == "A>B"
+    assert way["geometry"]["type"] == "LineString"
+    assert len(way["geometry"]["coordinates"]) >= 2
+    assert way["properties"]["route_ids"] == ["1"]
+    assert (await client.get("/v1/segments?route_id=2")).json()["features"] == []
+    assert (await client.get("/v1/segments?bbox=0,0,1,1")).json()["features"] == []
+    final = segment("SEVERE_CONGESTION", final=True, window_start=NOW - NOW % 300.0 - 300.0)
+    view.apply("segments", record(messages.SEGMENT, final), NOW)
+    view.publish(NOW + 1)
+    [way] = (await client.get("/v1/segments")).json()["features"]
+    assert way["properties"]["congestion_level"] == "CONGESTION", "a window that is over brings nothing back"
+    view.publish(NOW + 1000)
+    assert (await client.get("/v1/segments")).json()["features"] == []
 
 
 async def test_alerts_by_severity_then_newest(client, view):
