@@ -92,7 +92,7 @@ def create_app(settings: Settings, view: View | None = None, clock: Callable[[],
         openapi_url="/openapi.json",
         separate_input_output_schemas=False,
     )
-    api.state.settings, api.state.hub, api.state.metrics = settings, hub, Metrics(view, hub)
+    api.state.settings, api.state.hub, api.state.metrics = settings, hub, Metrics(view, hub, feeds)
     api.state.feeds = feeds
     problems.install(api)
     for module in (vehicles, routes, stops, traffic, gtfs_rt, map, health):

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.gtfs_rt.feeds import Feeds
 from api.live import Hub
 from api.view import View
 
@@ -16,20 +17,20 @@ BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 class Metrics:
     """One registry per app, so that tests and several apps in a process do not meet."""
 
-    def __init__(self, view: View, hub: Hub) -> None:
+    def __init__(self, view: View, hub: Hub, feeds: Feeds) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter("koridor_api_requests", "Answers sent", ("resource", "status"), registry=self.registry)
         self.seconds = Histogram(
             "koridor_api_request_seconds", "Time to answer", ("resource",), buckets=BUCKETS_S, registry=self.registry
         )
-        self.registry.register(_ViewCollector(view, hub))
+        self.registry.register(_ViewCollector(view, hub, feeds))
 
 
 class _ViewCollector:
     """Reads the view when it is asked: nothing is counted twice."""
 
-    def __init__(self, view: View, hub: Hub) -> None:
-        self.view, self.hub = view, hub
+    def __init__(self, view: View, hub: Hub, feeds: Feeds) -> None:
+        self.view, self.hub, self.feeds = view, hub, feeds
 
     def describe(self) -> list[Metric]:
         return []
@@ -65,6 +66,11 @@ class _ViewCollector:
         newest = max((e.timestamp for e in snapshot.vehicles.values() if e.timestamp is not None), default=None)
         if newest is not None:
             yield GaugeMetricFamily("koridor_api_data_age_seconds", "Since the newest ping shown", value=now - newest)
+        yield CounterMetricFamily(
+            "koridor_api_gtfs_rt_bad_entities",
+            "Entities left out of a GTFS-Realtime feed",
+            value=self.feeds.bad_entities,
+        )
         yield GaugeMetricFamily("koridor_api_live_clients", "Clients of the live stream", value=self.hub.n_clients)
         yield GaugeMetricFamily("koridor_api_live_queries", "Distinct queries they share", value=len(self.hub.channels))
         yield CounterMetricFamily(

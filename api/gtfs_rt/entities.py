@@ -172,19 +172,20 @@ def _next_stop(stop_ids: Sequence[str], end: int) -> int | None:
     return next((i for i in range(end + 1, len(stop_ids)) if stop_ids[i] != stop_ids[end]), None)
 
 
-def alert(entity: Entity, now: int) -> Fields | None:
-    """An alert that concerns passengers; None for one that is the control room's."""
+def alert(entity: Entity, network: NetworkView, now: int) -> Fields | None:
+    """An alert that concerns passengers of a route, or at the stops it names; None for one of the control room's."""
     d = entity.data
-    if d["effect"] in INTERNAL or d["route_id"] is None:
+    if d["effect"] in INTERNAL or d["route_id"] not in network.routes:
         return None
-    concerns: Fields = {"route_id": d["route_id"]}
+    line: Fields = {"route_id": d["route_id"]}
     if d["direction_id"] is not None:
-        concerns["direction_id"] = d["direction_id"]
+        line["direction_id"] = d["direction_id"]
+    concerns = [{**line, "stop_id": stop} for stop in d["stop_ids"] or () if stop in network.stops] or [line]
     period: Fields = {"start": min(int(d["active_from"]), now)}
     if d["active_to"] is not None:
         period["end"] = int(d["active_to"])
     return _alert(
-        entity.id, [concerns], d["cause"], d["effect"], d["severity"], d["header"] or "", d["description"], period
+        entity.id, concerns, d["cause"], d["effect"], d["severity"], d["header"] or "", d["description"], period
     )
 
 

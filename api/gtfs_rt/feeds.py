@@ -32,6 +32,7 @@ POSITION_KEPT_S = 90.0  # an older position is no longer told
 HEADER_S = 20.0  # a feed in which nothing changes says so this often: consumers distrust an old header
 WANTED_S = 600.0  # a feed that nobody asked for in so long is not made any more
 AREA_M = 1500.0  # a position farther than this from all stops and shapes is a wrong one
+WRONG = (ValueError, KeyError, TypeError, OverflowError)  # what a record that is not as it should be leads to
 SLICE = 50  # entities made before requests get their turn
 
 _ARRIVAL = tuple(messages.ARRIVAL)
@@ -81,6 +82,7 @@ class Feeds:
 
     def __init__(self, every_s: float) -> None:
         self.every_s = every_s
+        self.bad_entities = 0  # left out of a feed as it was made
         self._feeds: dict[Kind, Feed] = {}
         self._asked: dict[Kind, float] = {}
         self._trips: Trips | None = None
@@ -122,9 +124,13 @@ class Feeds:
         if before is not None:
             now = max(now, before.timestamp)
         maker = {"vehicle-positions": self._positions, "trip-updates": self._updates, "alerts": self._alerts}[kind.name]
+        self._trips.keep(_by_run(snapshot).keys() | {e.data["trip_id_performed"] for e in snapshot.vehicles.values()})
         content: list[bytes] = []
         for n, made in enumerate(maker(snapshot, self._trips, now, kind.flavor)):
-            content.append(made.encoded(kind.format))
+            try:
+                content.append(made.encoded(kind.format))
+            except WRONG:
+                self.bad_entities += 1
             if n % SLICE == SLICE - 1:
                 yield
         told = tuple(content)
@@ -140,46 +146,48 @@ class Feeds:
 
     # --- what is in them
 
+    # An entity that cannot be made is left out and counted: it must not take the others with it.
+
     def _positions(self, snapshot: Snapshot, trips: Trips, now: int, flavor: Flavor) -> Iterator[_Made]:
         made, kept = self._made.get(("position", flavor), {}), {}
         for vehicle_id, entity in snapshot.vehicles.items():
             if snapshot.at - (entity.timestamp or 0.0) > POSITION_KEPT_S or not self._inside(entity):
                 continue
-            known = _run_of(entity, trips)
-            if known is not None and not _on_its_trip(entity):
-                known = None
-            found = made.get(vehicle_id)
-            if found is None or found.source[0] is not entity or found.source[1] != known:
-                fields = entities.vehicle_position(entity, known, now, flavor)
-                found = _Made((entity, known), fields, 0.0)
+            try:
+                known = _run_of(entity, trips) if _on_its_trip(entity) else None
+                found = made.get(vehicle_id)
+                if found is None or found.source[0] is not entity or found.source[1] != known:
+                    fields = entities.vehicle_position(entity, known, now, flavor)
+                    found = _Made((entity, known), fields, 0.0)
+            except WRONG:
+                self.bad_entities += 1
+                continue
             kept[vehicle_id] = found
             yield found
         self._made["position", flavor] = kept
 
     def _updates(self, snapshot: Snapshot, trips: Trips, now: int, flavor: Flavor) -> Iterator[_Made]:
-        for entity in snapshot.vehicles.values():
-            _run_of(entity, trips)
-        by_run: dict[str, list[Row]] = {}
-        for at_stop in snapshot.arrivals.values():
-            for row in at_stop.values():
-                if all(row[i] is not None for i in _TIMES):
-                    by_run.setdefault(row[_RUN], []).append(row)
-        trips.keep(by_run.keys() | {e.data["trip_id_performed"] for e in snapshot.vehicles.values()})
         made, kept = self._made.get(("update", flavor), {}), {}
+        by_run = _by_run(snapshot)
         for run, rows in by_run.items():
-            known = trips.find(run)
-            if known is None:  # its vehicle waits and is not on it yet: the estimates are all that speaks of it
-                trip_id, route_id, direction_id = (rows[0][i] for i in _OF_RUN)
-                known = trips.learn(Run(run, trip_id, route_id, direction_id, None))
-            rows.sort(key=lambda r: r[entities.SEQUENCE])
-            found = made.get(run)
-            if found is None or now > found.until or found.source != (known, rows):
+            try:
                 vehicle = snapshot.vehicles.get(rows[0][entities.VEHICLE])
-                told = self._told.get(run, {})
-                fields, self._told[run], until = entities.trip_update(
-                    known, rows, trips.network, vehicle, told, now, flavor
-                )
-                found = _Made((known, rows), fields, until)
+                if vehicle is not None:
+                    _run_of(vehicle, trips)
+                known = trips.find(run)
+                if known is None:  # its vehicle waits and is not on it yet: the estimates are all that speaks of it
+                    trip_id, route_id, direction_id = (rows[0][i] for i in _OF_RUN)
+                    known = trips.learn(Run(run, trip_id, route_id, direction_id, None))
+                found = made.get(run)
+                if found is None or now > found.until or found.source != (known, rows):
+                    told = self._told.get(run, {})
+                    fields, self._told[run], until = entities.trip_update(
+                        known, rows, trips.network, vehicle, told, now, flavor
+                    )
+                    found = _Made((known, rows), fields, until)
+            except WRONG:
+                self.bad_entities += 1
+                continue
             kept[run] = found
             if found.fields is not None:
                 yield found
@@ -188,18 +196,38 @@ class Feeds:
             del self._told[run]
 
     def _alerts(self, snapshot: Snapshot, trips: Trips, now: int, flavor: Flavor) -> Iterator[_Made]:
-        for entity in snapshot.alerts.values():
-            fields = entities.alert(entity, now)
+        for entity in (*snapshot.alerts.values(), *snapshot.vehicles.values()):
+            try:
+                if entity.kind == "alert":
+                    fields = entities.alert(entity, trips.network, now)
+                elif entity.data["off_route"] and (known := _run_of(entity, trips)) is not None:
+                    fields = entities.detour(entity, known, trips.network, flavor)
+                else:
+                    fields = None
+            except WRONG:
+                self.bad_entities += 1
+                continue
             if fields is not None:
                 yield _Made(None, fields, 0.0)
-        for entity in snapshot.vehicles.values():
-            known = _run_of(entity, trips)
-            if known is not None and entity.data["off_route"] and _on_its_trip(entity):
-                yield _Made(None, entities.detour(entity, known, trips.network, flavor), 0.0)
 
     def _inside(self, entity: Entity) -> bool:
         south, west, north, east = self._box
         return south <= (entity.lat or 0.0) <= north and west <= (entity.lon or 0.0) <= east
+
+
+def _by_run(snapshot: Snapshot) -> dict[str, list[Row]]:
+    """ARRIVAL rows by run, in the order of their stops; made once for a snapshot."""
+    found: dict[str, list[Row]] | None = snapshot.memo.get("arrivals_by_run")
+    if found is None:
+        found = {}
+        for at_stop in snapshot.arrivals.values():
+            for row in at_stop.values():
+                if all(row[i] is not None for i in _TIMES):
+                    found.setdefault(row[_RUN], []).append(row)
+        for rows in found.values():
+            rows.sort(key=lambda r: r[entities.SEQUENCE])
+        snapshot.memo["arrivals_by_run"] = found
+    return found
 
 
 def _run_of(entity: Entity, trips: Trips) -> Known | None:

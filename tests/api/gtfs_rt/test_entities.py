@@ -169,9 +169,18 @@ def test_a_clock_that_is_ahead_and_a_status_nobody_knows_are_not_passed_on():
 def test_only_what_a_passenger_feels_is_an_alert(effect, told):
     view = factory.View(factory.Api())
     view.apply("alerts", factory.record(messages.ALERT, alert("gap:1", effect=effect, cause="made up")), NOW)
-    found = entities.alert(view.publish(NOW).alerts["gap:1"], T)
+    found = entities.alert(view.publish(NOW).alerts["gap:1"], NETWORK, T)
     assert (found is not None) == told
     if found is not None:
         assert found["alert"]["informed_entity"] == [{"route_id": "1", "direction_id": 0}]
         assert found["alert"]["cause"] == "UNKNOWN_CAUSE"
         assert found["alert"]["active_period"] == [{"start": T - 90}]
+
+
+def test_a_gap_is_told_at_the_stops_that_wait_for_it():
+    view = factory.View(factory.Api())
+    row = alert("gap:1", effect="SIGNIFICANT_DELAYS", stop_ids=["C", "D", "gone"])
+    view.apply("alerts", factory.record(messages.ALERT, row), NOW)
+    found = entities.alert(view.publish(NOW).alerts["gap:1"], NETWORK, T)
+    line = {"route_id": "1", "direction_id": 0}
+    assert found["alert"]["informed_entity"] == [{**line, "stop_id": "C"}, {**line, "stop_id": "D"}]

@@ -156,6 +156,33 @@ def test_a_bus_that_waits_away_from_its_shape_is_on_no_trip_yet(view):
     assert [found[v].HasField("trip") for v in ("near", "away", "home")] == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "lost"),
+    [
+        ({"current_status": "SOMEWHERE"}, {"vehicle-positions"}),
+        ({"congestion_level": "BAD"}, set()),  # the view's own word, not the record's
+        ({"bearing_deg": "north"}, {"vehicle-positions"}),
+        ({"start_time": "soon"}, {"vehicle-positions", "trip-updates"}),
+        ({"start_time": "soon", "off_route": True}, {"vehicle-positions", "trip-updates", "alerts"}),
+    ],
+)
+def test_one_bad_record_takes_no_other_with_it(view, wrong, lost):
+    record_of = positions(bus("B1", NOW + 1))
+    row = orjson.loads(record_of)
+    for name, value in wrong.items():
+        if name in row["positions"]:
+            row["positions"][name] = [value]
+    view.apply("positions", orjson.dumps(row), NOW + 1)
+    view.apply("alerts", record(messages.ALERT, alert("gap:1", effect="SIGNIFICANT_DELAYS")), NOW)
+    made, snapshot = Feeds(EVERY_S), view.publish(NOW + 1)
+    for name in NAMES:
+        before = made.bad_entities
+        ids = {e.id for e in parsed(made, snapshot, name).entity}
+        assert (made.bad_entities > before) == (name in lost)
+        assert ids & {"B2", "2025-11-28:B2:1", "gap:1"}
+        assert not (name in lost and ids & {"B1", "2025-11-28:B1:1"})
+
+
 @FLAVORS
 def test_a_run_that_a_waiting_bus_has_yet_to_begin_is_told_by_its_estimates(view, flavor):
     waiting = bus("B4", NOW, trip_id_performed=None, trip_id_scheduled=None, start_time=None, trip_type="Layover")
