@@ -104,6 +104,7 @@ class Arrivals:
         self._zone = zone_of(network.timezone)
         self._days: dict[int, float] = {0: math.nan}
         self._trips = Numbers(network.trip_ix)
+        self._trip_scale = trip_scales(network, self.running.prior_s)
         self._next_in_block = next_in_block(network)
         names = {
             "route": network.route_ids, "stop": network.stop_ids, "trip": network.trip_ids
@@ -165,7 +166,7 @@ class Arrivals:
             self._learn(city, state, at)
         if state.jam_s is None:
             state.jam_s = self._jams(city)
-        ahead = self._ahead(city, state, at)
+        ahead = self.estimates(city, state, at)
         if not len(ahead.vehicle) and not (state.vehicles["said_run"] >= 0).any():
             return {}
         said = self._say(city, state, at, ahead)
@@ -261,7 +262,7 @@ class Arrivals:
         state = self.fresh()
         none, nothing = np.empty(0, dtype=np.int64), np.empty(0)
         self.running.learn(state.running, none, nothing, nothing, nothing, 0.0)
-        self._passages(state, {name: nothing if name in _TIMES else none for name in _READY}, nothing, none)
+        self._passages(state, {name: nothing if name in _TIMES else none for name in _READY}, nothing, none, nothing)
         ahead = self._estimate(state, 0.0, Ahead.none())
         self._choose(state, 0.0, ahead)
         waits.learn(none, none, nothing, state.waits)
@@ -285,8 +286,10 @@ class Arrivals:
         # a stop may close twice, standing and then gone: the departure comes behind
         order = np.lexsort((~np.isnan(rows["departure"]), rows["pos"], city.runs.key[rows["run"]], rows["arrival"]))
         rows = {name: values[order] for name, values in rows.items()}
-        plan_start, plan_row = self._plan_of(city.runs.trip[rows["run"]], city.runs.day[rows["run"]], rows["pattern"])
-        link, ended, seconds, early, wait = self._passages(state, rows, plan_start, plan_row)
+        trip = city.runs.trip[rows["run"]]
+        plan_start, plan_row = self._plan_of(trip, city.runs.day[rows["run"]], rows["pattern"])
+        scale = self._scale_of(trip, rows["pattern"])
+        link, ended, seconds, early, wait = self._passages(state, rows, plan_start, plan_row, scale)
         waited = np.flatnonzero(wait < WAITED_S)  # False for NaN
         part = PART_OF_HOUR[hours_of_week(rows["departure"][waited], self.network.timezone)]
         waits.learn(self._terminal_of[rows["pattern"][waited]], part, wait[waited], state.waits)
@@ -296,7 +299,7 @@ class Arrivals:
         state.jam_s = self._jams(city)
 
     def _passages(
-        self, state: ArrivalsState, rows: Rows, plan_start: Array, plan_row: Array
+        self, state: ArrivalsState, rows: Rows, plan_start: Array, plan_row: Array, scale: Array
     ) -> tuple[Array, Array, Array, Array, Array]:
         n = len(rows["vehicle"])
         link = np.empty(n, np.int64)
@@ -304,7 +307,8 @@ class Arrivals:
         v = state.vehicles
         count = kernel.chain(
             rows["vehicle"], rows["run"], rows["pattern"], rows["pos"], rows["arrival"], rows["departure"],
-            rows["determined_at"], plan_start, plan_row, self._plan_departure_s, self._pstop_start, self._pstop_link,
+            rows["determined_at"], plan_start, plan_row, scale, self._plan_departure_s, self._pstop_start,
+            self._pstop_link,
             v["last_run"], v["last_pattern"], v["last_pos"], v["last_arrival"], v["last_departure"], v["last_settled"],
             v["ended_at"], GAP_S, link, ended, seconds, early, wait,
         )  # fmt: skip
@@ -374,7 +378,7 @@ class Arrivals:
         )
         return found
 
-    def _ahead(self, city: CityState, state: ArrivalsState, at: float) -> "Ahead":
+    def estimates(self, city: CityState, state: ArrivalsState, at: float) -> "Ahead":
         """Where every vehicle is, and the estimates for the stops ahead of it."""
         fleet, runs, mine = city.fleet, city.runs, state.vehicles
         v, run = self._active(city, state, at)
@@ -398,7 +402,8 @@ class Arrivals:
         pattern, time, dist = fleet.pattern[v], fleet.timestamp[v], mine["place_m"][v]
         stood = time - mine["moved_at"][v] + np.maximum(at - time - STALE_S, 0.0)
         next_pos = self._next_stops(city, v, run, dist, at - mine["moved_at"][v])
-        plan_start, plan_row = self._plan(city, state, v, run, pattern)
+        trip = self._trips_of(city, state, v, run)
+        plan_start, plan_row = self._plan_of(trip, runs.day[run], pattern)
         planned = np.full(len(v), np.nan)
         planned[plan_row >= 0] = (plan_start + self._plan_departure_s[np.maximum(plan_row, 0)])[plan_row >= 0]
         near_first = dist < self._pstop_dist_m[self._pstop_start[pattern]] + TERMINAL_M
@@ -427,6 +432,7 @@ class Arrivals:
                 stray,
                 plan_start,
                 plan_row,
+                self._scale_of(trip, pattern),
             ),
         )
 
@@ -437,7 +443,7 @@ class Arrivals:
         jam_s = state.jam_s if state.jam_s is not None else np.zeros(len(self.running.prior_s))
         kernel.estimate(
             at, a.pattern, a.dist_m, a.anchor, a.next_pos, a.depart_at, a.stood_s, a.stray, a.plan_start, a.plan_row,
-            a.row_start, self._pstop_start, self._pstop_dist_m, self._pstop_link, self._plan_departure_s,
+            a.scale, a.row_start, self._pstop_start, self._pstop_dist_m, self._pstop_link, self._plan_departure_s,
             state.running.expected, jam_s, self.running.hold(state.running), residuals.CENTRES_S,
             residuals.quantiles(state.residuals), a.base, a.p10, a.p50, a.p90, a.told, a.klass,
         )  # fmt: skip
@@ -461,12 +467,18 @@ class Arrivals:
         leaves: Array = np.where(waited < PARKED_S, at + np.maximum(left, SOON_S), np.nan)
         return leaves
 
-    def _plan(self, city: CityState, state: ArrivalsState, v: Array, run: Array, pattern: Array) -> tuple[Array, Array]:
-        """As `_plan_of`, of the trips that vehicles drive or are about to drive."""
-        trip = city.runs.trip[run]
-        begins = run == state.vehicles["next_run"][v]
-        trip = np.where(begins & (trip < 0), state.vehicles["next_trip"][v], trip)
-        return self._plan_of(trip, city.runs.day[run], pattern)
+    def _trips_of(self, city: CityState, state: ArrivalsState, v: Array, run: Array) -> Array:
+        """The trips that vehicles drive or are about to drive; -1 unknown."""
+        trip, mine = city.runs.trip[run], state.vehicles
+        begins = (trip < 0) & (run == mine["next_run"][v])
+        found: Array = np.where(begins, mine["next_trip"][v], trip)
+        return found
+
+    def _scale_of(self, trip: Array, pattern: Array) -> Array:
+        """Running time of each trip over that of its pattern's links, by the timetable; 1 where there is no trip."""
+        good = (trip >= 0) & (self.network.trip_pattern_ix[trip] == pattern)
+        found: Array = np.where(good, self._trip_scale[trip], 1.0)
+        return found
 
     def _plan_of(self, trip: Array, day: Array, pattern: Array) -> tuple[Array, Array]:
         """POSIX zero of each run's service day and the first row of its planned times; NaN and -1 without a plan."""
@@ -545,18 +557,14 @@ class Arrivals:
         self, city: CityState, at: float, vehicle: Array, run: Array, pattern: Array, pos: Array,
         p10: Array, p50: Array, p90: Array, told: Array,
     ) -> Columns:  # fmt: skip
-        network, mine = self.network, city.parts[self.name].vehicles
+        network = self.network
         pstop = network.pstop_start[pattern] + pos
-        trip, next_trip = (
-            city.runs.trip[run],
-            np.where(run == mine["next_run"][vehicle], mine["next_trip"][vehicle], -1),
-        )
         return {
             "made_at": np.full(len(vehicle), at),
             "trip_id_performed": city.runs.names.of(run),
             "scheduled_stop_sequence": network.pstop_sequence[pstop].astype(np.int64),
             "vehicle_id": city.fleet.names.of(vehicle),
-            "trip_id_scheduled": self._ids["trip"][np.where(trip < 0, next_trip, trip)],
+            "trip_id_scheduled": self._ids["trip"][self._trips_of(city, city.parts[self.name], vehicle, run)],
             "route_id": self._ids["route"][network.pattern_route_ix[pattern]],
             "direction_id": network.pattern_direction[pattern].astype(np.int64),
             "stop_id": self._ids["stop"][network.pstop_stop_ix[pstop]],
@@ -589,6 +597,7 @@ class Ahead:
     stray: Array
     plan_start: Array
     plan_row: Array
+    scale: Array
     base: Array = field(default_factory=lambda: np.empty(0))
     p10: Array = field(default_factory=lambda: np.empty(0))
     p50: Array = field(default_factory=lambda: np.empty(0))
@@ -600,7 +609,18 @@ class Ahead:
     def none(cls) -> "Ahead":
         """No vehicle."""
         i, f = np.empty(0, np.int64), np.empty(0)
-        return cls(i, i, i, i, np.zeros(1, np.int64), f, f, f, f, np.empty(0, np.bool_), f, i)
+        return cls(i, i, i, i, np.zeros(1, np.int64), f, f, f, f, np.empty(0, np.bool_), f, i, f)
+
+
+def trip_scales(network: Network, prior_s: Array) -> Array:
+    """Per trip, its own running time over the sum of its pattern's links: rush hours that the timetable knows of."""
+    link = network.pstop_link_ix.astype(np.int64)
+    seconds = np.concatenate([[0.0], np.cumsum(np.where(link >= 0, prior_s[link], 0.0))])
+    of_pattern = seconds[network.pstop_start[1:]] - seconds[network.pstop_start[:-1]]
+    first, last = network.trip_time_start[:-1], network.trip_time_start[1:] - 1
+    own = network.trip_time_arrival_s[last].astype(np.float64) - network.trip_time_departure_s[first]
+    scale: Array = own / np.maximum(of_pattern[network.trip_pattern_ix], 1.0)
+    return np.where(own > 0.0, np.clip(scale, 0.5, 2.0), 1.0)
 
 
 def next_in_block(network: Network) -> Array:

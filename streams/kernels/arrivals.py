@@ -158,7 +158,7 @@ def left_of_link(running_s, length_m, gone_m):
 
 @kernel
 def estimate(
-    now, pattern, dist_m, anchor, next_pos, depart_at, stood_s, stray, plan_start, plan_row, row_start,
+    now, pattern, dist_m, anchor, next_pos, depart_at, stood_s, stray, plan_start, plan_row, scale, row_start,
     pstop_start, pstop_dist_m, pstop_link, plan_departure_s, expected_s, jam_s, hold, centre_s, quantiles,
     base, p10, p50, p90, told, klass,
 ):  # fmt: skip
@@ -172,6 +172,7 @@ def estimate(
     stray      (v,) bool off route: its place is where it left
     plan_start, plan_row  (v,) POSIX seconds of the service day's zero, and first row of the trip's planned times
                (-1: no plan)
+    scale      (v,) f8 running time of the trip over that of its pattern's links, by the timetable
     row_start  (v + 1,) i8 where each vehicle's rows begin in the answer: one per stop from next_pos to the last
     pstop_start, pstop_dist_m, pstop_link, plan_departure_s  of the network
     expected_s, jam_s  (n_links,) f8
@@ -207,7 +208,7 @@ def estimate(
                 jam = jam_s[link]
                 if jam > 0.0:
                     jam *= np.exp(-max(a - now, 0.0) / JAM_RELAX_S)
-                running = expected_s[link] + jam
+                running = expected_s[link] * scale[v] + jam
                 if k == 0 and not waiting:
                     gone = dist_m[v] - pstop_dist_m[first + i - 1] + MARGIN_M
                     left = left_of_link(running, length, gone)
@@ -268,7 +269,7 @@ def next_stops(pattern, dist_m, gate_seq, stood_s, pstop_start, pstop_dist_m, ps
 
 @kernel
 def chain(
-    vehicle, run, pattern, pos, arrival, departure, settled_at, plan_start, plan_row, plan_departure_s,
+    vehicle, run, pattern, pos, arrival, departure, settled_at, plan_start, plan_row, scale, plan_departure_s,
     pstop_start, pstop_link, last_run, last_pattern, last_pos, last_arrival, last_departure, last_settled, ended_at,
     most_gap_s, out_link, out_at, out_s, out_early, out_wait,
 ):  # fmt: skip
@@ -276,6 +277,7 @@ def chain(
 
     vehicle, run, pattern, pos  (n,) i8; arrival, departure, settled_at (n,) f8, departure NaN while unknown
     plan_start, plan_row        (n,) POSIX zero of the service day, row of the trip's planned times (-1 none)
+    scale                       (n,) as in `estimate`; passages are told as of a trip of scale 1
     last_*, ended_at            (vehicles,) where each vehicle was last seen, and when its last run ended: in place
     most_gap_s                  a passage whose ends were seen only after a longer silence is left out
     out_link .. out_early       (n,) filled: link, time at its end, seconds, earliness at its start (NaN no plan)
@@ -300,7 +302,7 @@ def chain(
                 )
                 if arrival[k] > start and gap <= most_gap_s:
                     out_link[n] = pstop_link[first + last_pos[v]]
-                    out_at[n], out_s[n], out_early[n] = arrival[k], arrival[k] - start, np.nan
+                    out_at[n], out_s[n], out_early[n] = arrival[k], (arrival[k] - start) / scale[k], np.nan
                     if plan_row[k] >= 0 and last_pos[v] > 0:
                         planned = plan_start[k] + plan_departure_s[plan_row[k] + last_pos[v]]
                         out_early[n] = planned - last_arrival[v]

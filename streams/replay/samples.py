@@ -16,6 +16,7 @@ LAPSED_S = 60.0
 AHEAD_S = 3600.0  # estimates are owed for the next hour
 SAME_VISIT_S = 180.0  # a visit found this near to a true one is of the same run
 _TIMES = ("arrival_p10", "arrival_p50", "arrival_p90", "arrival_time")
+_ABOUT = ("vehicle_id", "trip_id_scheduled", "stop_id")
 _STOP = ("trip_id_performed", "scheduled_stop_sequence")
 
 
@@ -27,9 +28,9 @@ class UnusableRun(ValueError):
 class Samples:
     """What was served.
 
-    rows: made_at (a full minute), trip_id_performed, scheduled_stop_sequence, vehicle_id, p10, p50, p90, told, actual
-    (null: not seen to come) and under_way (the run was still on its way there when the recording ended). Times are
-    POSIX seconds.
+    rows: made_at (a full minute), trip_id_performed, scheduled_stop_sequence, vehicle_id, trip_id_scheduled, stop_id,
+    p10, p50, p90, told, actual (null: not seen to come) and under_way (the run was still on its way there when the
+    recording ended). Times are POSIX seconds.
     """
 
     rows: pl.DataFrame
@@ -106,14 +107,14 @@ def _at_full_minutes(said: pl.LazyFrame, since: float) -> pl.DataFrame:
     renamed = {"arrival_p10": "p10", "arrival_p50": "p50", "arrival_p90": "p90", "arrival_time": "told"}
     minute = (pl.col("said_at") / 60.0).ceil() * 60.0
     return (
-        said.select(*key, "vehicle_id", "stop_id", said_at=seconds("made_at"), **{n: seconds(n) for n in _TIMES})
+        said.select(*key, *_ABOUT, said_at=seconds("made_at"), **{n: seconds(n) for n in _TIMES})
         .rename(renamed)
         .sort(*key, "said_at")
         .with_columns(until=pl.min_horizontal(pl.col("said_at").shift(-1).over(key), pl.col("said_at") + LAPSED_S))
         .with_columns(made_at=minute)
         # Repeated at least every LAPSED_S, a statement stands at one full minute at most.
         .filter((pl.col("made_at") < pl.col("until")) & pl.col("p50").is_not_null() & (pl.col("made_at") >= since))
-        .select("made_at", *key, "vehicle_id", "stop_id", *renamed.values())
+        .select("made_at", *key, *_ABOUT, *renamed.values())
         .collect()
     )
 

@@ -18,8 +18,12 @@ LATENESS_S = 30.0
 def street(
     folder: Path, stops: int = 6, hop_m: float = 600.0, hop_s: float = 120.0, frequency: bool = True,
     departures: tuple[str, ...] = ("08:00:00",), timezone: str = "UTC", block: str | None = None,
+    paces: tuple[float, ...] = (),
 ) -> Network:  # fmt: skip
-    """A straight street eastwards, evenly spaced stops S0, S1, ...; route R, trips T0, T1, ... from `departures`."""
+    """A straight street eastwards, evenly spaced stops S0, S1, ...; route R, trips T0, T1, ... from `departures`.
+
+    `paces` are of the trips: how much longer than `hop_s` each takes for a hop.
+    """
     metre = 1.0 / (6_371_008.8 * np.pi / 180.0)
     lons = [106.8 + i * hop_m * metre / np.cos(np.radians(-6.2)) for i in range(stops)]
     trips, times = [], []
@@ -36,7 +40,7 @@ def street(
             }
         )
         for i in range(stops):
-            t = round(h * 3600 + m * 60 + s + i * hop_s)
+            t = round(h * 3600 + m * 60 + s + i * hop_s * (paces[n] if paces else 1.0))
             text = f"{t // 3600:02}:{t // 60 % 60:02}:{t % 60:02}"
             times.append(
                 {

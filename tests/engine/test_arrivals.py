@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams import messages
-from streams.engine.arrivals import Arrivals
+from streams.engine.arrivals import Arrivals, trip_scales
 from streams.engine.city import City
 from streams.engine.congestion import Congestion
 from streams.settings import Settings
@@ -199,6 +199,25 @@ def test_before_any_data_the_timetable_speaks(network):
     for stop, row in now.items():
         assert row["arrival_p50"] == pytest.approx(EIGHT + 120 * stop, abs=30)
         assert (row["stop_id"], row["route_id"], row["direction_id"]) == (f"S{stop}", "R", 0)
+
+
+def test_a_trip_that_the_timetable_gives_more_time_takes_more_time(tmp_path):
+    """Rush hour in the timetable: T1 has 180 s for each hop that T0 has 120 for. Both keep to it, so nothing is learned
+    about the links but that the timetable is right."""
+    network = riding.street(
+        tmp_path, frequency=False, departures=("08:00:00", "08:20:00", "09:00:00"), paces=(1.0, 1.5, 1.5)
+    )
+    assert trip_scales(network, np.full(5, 120.0)).tolist() == [1.0, 1.5, 1.5]
+    rides = [
+        riding.ride(network, "A", EIGHT, 120.0, trip="T0"),
+        riding.ride(network, "B", EIGHT + 1200, 180.0, trip="T1"),
+        riding.ride(network, "C", EIGHT + 3600, 180.0, trip="T2"),
+    ]
+    rows, state = run(network, riding.records(network, rides))
+    for vehicle, start, hop in (("A", EIGHT, 120), ("B", EIGHT + 1200, 180), ("C", EIGHT + 3600, 180)):
+        assert left(rows, start + 10, 5, vehicle) == pytest.approx(5 * hop - 10, abs=25)
+    running = state.parts["arrivals"].running
+    assert running.usual == pytest.approx(city_of(network).parts[1].running.prior_s, rel=0.02)
 
 
 def test_running_times_are_learned_from_the_buses_ahead(network):

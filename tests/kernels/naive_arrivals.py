@@ -47,7 +47,8 @@ def quantile(centres, table, h):
 def estimate(now, bus, stops, centres, quantiles, hold=0.0):
     """[(base, p10, p50, p90, told) or None] of a bus for its stops from `next` on.
 
-    bus    dict: dist, anchor, next, depart (None under way), stood, stray, plan (None or departures by stop)
+    bus    dict: dist, anchor, next, depart (None under way), stood, stray, plan (None or departures by stop),
+           scale
     stops  [(dist_m, running_s to the next, jam_s on it)]
     """
     waiting = bus["depart"] is not None
@@ -62,6 +63,7 @@ def estimate(now, bus, stops, centres, quantiles, hold=0.0):
             at += max(stops[0][0] - 20 - bus["dist"], 0) / 5
         else:
             dist, running, jam = stops[i - 1]
+            running *= bus["scale"]
             jam *= math.exp(-max(at - now, 0) / 1800)
             if first and not waiting:
                 left = left_of_link(running + jam, stops[i][0] - dist, bus["dist"] - dist + 20)

@@ -23,7 +23,8 @@ QUANTILES = np.stack(
 
 def bus(**known):
     return {
-        "dist": 0.0, "anchor": NOW, "next": 1, "depart": None, "stood": 0.0, "stray": False, "plan": None, **known
+        "dist": 0.0, "anchor": NOW, "next": 1, "depart": None, "stood": 0.0, "stray": False, "plan": None, "scale": 1.0,
+        **known,
     }  # fmt: skip
 
 
@@ -41,7 +42,7 @@ def estimate(stops, *buses, hold=0.0, quantiles=QUANTILES, now=NOW):
         np.array([np.nan if b["depart"] is None else b["depart"] for b in buses], float),
         np.array([b["stood"] for b in buses], float), np.array([b["stray"] for b in buses]),
         np.full(len(buses), now), np.array([-1 if p is None else n * i for i, p in enumerate(plan)], np.int64),
-        row_start, np.array([0, n]), dist, link,
+        np.array([b["scale"] for b in buses], float), row_start, np.array([0, n]), dist, link,
         np.concatenate([np.full(n, np.nan) if p is None else np.array(p, float) - now for p in plan]),
         running, jam, hold, CENTRES, quantiles, *out, np.empty(row_start[-1], np.int64),
     )  # fmt: skip
@@ -75,6 +76,7 @@ def cases(draw):
         stood=draw(st.one_of(st.just(0.0), st.floats(0, 3000))),
         stray=draw(st.booleans()),
         plan=[NOW + draw(st.floats(-600, 3000)) for _ in line] if draw(st.booleans()) else None,
+        scale=draw(st.floats(0.5, 2.0)),
     )
 
 
@@ -283,7 +285,7 @@ class Line:
         self.times = [np.full(vehicles, np.nan) for _ in range(4)]
         self.waits = []
 
-    def feed(self, rows, planned=False):
+    def feed(self, rows, planned=False, scale=1.0):
         """(vehicle, run, pos, arrival, departure, settled); -> [(link, at, seconds, early)]."""
         rows = [(*r, r[3] if len(r) == 4 else r[4]) for r in rows]
         vehicle, run, pos, arrival, departure, *_ = zip(*rows, strict=True)
@@ -293,8 +295,8 @@ class Line:
         count = kernel.chain(
             np.array(vehicle), np.array(run), np.zeros(n, np.int64), np.array(pos), np.array(arrival, float),
             np.array(departure, float), np.array(settled, float), np.full(n, 0.0),
-            np.full(n, 0 if planned else -1, np.int64), np.array([0.0, 100, 200, 300]), np.array([0, 4]),
-            np.array([0, 1, 2, -1]), *self.last, *self.times, 120.0, link, *out, wait,
+            np.full(n, 0 if planned else -1, np.int64), np.full(n, scale), np.array([0.0, 100, 200, 300]),
+            np.array([0, 4]), np.array([0, 1, 2, -1]), *self.last, *self.times, 120.0, link, *out, wait,
         )  # fmt: skip
         self.waits += wait[~np.isnan(wait)].tolist()
         return [
@@ -309,6 +311,11 @@ NAN = float("nan")
 def test_passages_run_from_arrival_to_arrival_the_first_from_departure():
     got = Line().feed([(0, 7, 0, 0.0, 50.0), (0, 7, 1, 150.0, 170.0), (0, 7, 2, 260.0, 260.0)])
     assert [row[:3] for row in got] == [(0, 150.0, 100.0), (1, 260.0, 110.0)]
+
+
+def test_passages_of_a_trip_that_takes_longer_by_plan_are_told_as_of_one_that_does_not():
+    got = Line().feed([(0, 7, 0, 0.0, 50.0), (0, 7, 1, 200.0, 200.0), (0, 7, 2, 320.0, 320.0)], scale=1.5)
+    assert [row[:3] for row in got] == [(0, 200.0, 100.0), (1, 320.0, 80.0)]
 
 
 def test_a_stop_that_closes_twice_is_taken_once_with_its_departure():
