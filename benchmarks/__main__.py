@@ -6,7 +6,16 @@ import click
 
 from benchmarks.harness import Benchmark
 
-NAMES = ("kernels", "engine", "pipeline", "latency", "api", "accuracy.tracker", "accuracy.headways")
+NAMES = (
+    "kernels",
+    "engine",
+    "pipeline",
+    "latency",
+    "api",
+    "accuracy.tracker",
+    "accuracy.headways",
+    "accuracy.arrivals",
+)
 
 
 @click.command()
