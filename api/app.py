@@ -17,6 +17,7 @@ import click
 import uvicorn
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -53,6 +54,16 @@ class Service:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         await self._app(scope, receive, send)
+
+
+class Page(StaticFiles):
+    """The map's files, asked for again each time (mostly answered by 304): modules of two versions do not fit."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """The file, or that it is known already."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
 def create_app(settings: Settings, view: View | None = None, clock: Callable[[], float] = time.time) -> Service:
@@ -97,7 +108,7 @@ def create_app(settings: Settings, view: View | None = None, clock: Callable[[],
     problems.install(api)
     for module in (vehicles, routes, stops, traffic, gtfs_rt, map, health):
         api.include_router(module.routes)
-    api.mount("/", StaticFiles(directory=MAP, html=True))
+    api.mount("/", Page(directory=MAP, html=True))
     _document(api)
     return Service(settings, view, hub, api)
 

@@ -39,6 +39,8 @@ def response(
         "instance": instance,
         **more,
     }
+    # What is unknown now may be there in a second: a cache would keep a 404 for as long as it thinks right.
+    headers = {"cache-control": "no-store", **(headers or {})}
     return Response(orjson.dumps(body), status, headers, "application/problem+json")
 
 

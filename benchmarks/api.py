@@ -50,6 +50,7 @@ async def _measure(bench, settings, work, port, seconds):  # type: ignore[no-unt
         f"/v1/vehicles/{vehicle}",
         f"/v1/stops/{stop_id}/arrivals",
         "/v1/alerts",
+        "/gtfs-rt/trip-updates.pb",
         "/health",
     )
     for path in routes:

@@ -104,6 +104,7 @@ async def test_an_error_is_a_problem_document(client, path, status, name):
     answer = await client.get(path)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
     problem = answer.json()
     assert problem["type"] == f"urn:koridor:problem:{name}"
     assert problem["status"] == status

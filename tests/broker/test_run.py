@@ -11,8 +11,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from fixtures.bundled import CITY, SMALL
+from streams.cli import main
 
 START_S = 300.0  # a first start compiles the kernels
 PARTS = ("broker", "worker-1", "api", "player")
@@ -59,6 +61,10 @@ def test_a_map_with_buses_and_nothing_left_after_ctrl_c(tmp_path: Path):
         assert ready["n_vehicles"] > 0
         with urllib.request.urlopen(f"{found[1]}/") as answer:
             assert b"<html" in answer.read().lower()
+        feeds = [f"{found[1]}/gtfs-rt/{name}.pb" for name in ("vehicle-positions", "trip-updates", "alerts")]
+        checked = CliRunner().invoke(main, ["feed", "check-rt", str(CITY), *feeds])
+        assert (checked.exit_code, "no errors" in checked.output) == (0, True), checked.output
+        assert int(checked.output.splitlines()[-1].split()[0]) > 0
         assert len(running(str(tmp_path))) >= len(PARTS)
         run.send_signal(signal.SIGINT)
         assert run.wait(timeout=60) == 0

@@ -27,6 +27,13 @@ async def test_the_page_and_its_parts_are_served(client):
     assert (await client.get("/panels/stop.js")).headers["content-type"].startswith("text/javascript")
 
 
+async def test_a_page_that_is_known_is_asked_for_again_and_not_sent_again(client):
+    first = await client.get("/main.js")
+    assert first.headers["cache-control"] == "no-cache"
+    again = await client.get("/main.js", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content, again.headers["cache-control"]) == (304, b"", "no-cache")
+
+
 async def test_no_source_of_the_service_is_served(client):
     for path in ("/vendor.py", "/../vendor.py", "/__init__.py"):
         assert (await client.get(path)).status_code == 404
