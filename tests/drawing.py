@@ -191,7 +191,9 @@ def _draw(
             known_routes.add(route)
             tables["routes"].append({"route_id": route, "agency_id": "D", "route_short_name": route, "route_type": 3})
         line, at = _way(grid, [cells[x][0] for x in way], way)
-        for i, cell in enumerate(line):
+        # As in real feeds, there are points between stops too: a line through stops alone would be no drawn shape.
+        middles = [((a[0] + b[0]) / 2, (a[1] + b[1]) / 2) for a, b in pairwise(line)]
+        for i, cell in enumerate([line[0], *(c for pair in zip(middles, line[1:], strict=True) for c in pair)]):
             lat, lon = degrees(cell)
             shape_rows.append(
                 {

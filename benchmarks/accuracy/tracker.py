@@ -152,7 +152,7 @@ def naive(network: Network, simulation: Simulation, j: Judgement) -> float:
         best, way = (True, np.inf), -1
         for k in range(found):
             shape = int(near[k, 0])
-            ahead = tables.heading[int(near[k, 3])] @ np.array([np.sin(turn), np.cos(turn)])
+            ahead = tables.segments[int(near[k, 3]), :2] @ np.array([np.sin(turn), np.cos(turn)])
             if ahead < np.cos(np.pi / 4):
                 continue
             for p in network.shape_pattern_ix[first_pattern[shape] : first_pattern[shape + 1]].tolist():

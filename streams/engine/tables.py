@@ -21,6 +21,8 @@ KEPT = 512  # buckets remembered
 MANY = 12  # buckets in a row that are tabulated without asking which of them matter
 DAY_S = 86_400
 CHORD_M = 20.0
+LOOSE_SHARE, LOOSE_FROM_M = 0.12, 100.0
+JOINTS, JOINT_M = 0.8, 3.0  # a shape joins its stops where so many of its points are this near to one
 ALONG_S = 16  # fixes farther apart than this say nothing of the way between by their speeds
 FIX_M = 2.0
 STANDING_SHARE = 0.05  # of the odometer's variance while a vehicle stands
@@ -139,7 +141,7 @@ def tables_of(n: Network) -> Tables:
         at[names] = np.concatenate([[0], ends[:-1]])
     return k.Tables(
         np.column_stack([n.point_x, n.point_y, n.point_dist_m]).astype(np.float64),
-        headings(n),
+        np.column_stack([headings(n), looseness(n)]),
         np.concatenate(list(integers.values())).astype(np.int32),
         np.concatenate(list(numbers.values())).astype(np.float64),
         at,
@@ -171,6 +173,28 @@ def headings(n: Network) -> Array:
     length = np.hypot(*chosen.T)[:, None]
     unit: Array = np.divide(chosen, length, out=np.zeros_like(chosen), where=length > 0.0)
     return unit
+
+
+def looseness(n: Network) -> Array:
+    """How far the street may be from each segment of a shape, one standard deviation in metres, f8 (points).
+
+    0 where a shape was drawn. Where it only joins the stops (a feed without shapes), the street between two of them
+    may be anywhere near: LOOSE_SHARE of the way.
+    """
+    out = np.zeros(len(n.point_x))
+    for p, shape in enumerate(n.pattern_shape_ix.tolist()):
+        a, b = int(n.shape_start[shape]), int(n.shape_start[shape + 1])
+        dist = n.point_dist_m[a:b].astype(np.float64)
+        stops = n.pstop_dist_m[n.pstop_start[p] : n.pstop_start[p + 1]]
+        after = np.searchsorted(stops, dist)
+        near = np.minimum(
+            np.abs(stops[np.minimum(after, len(stops) - 1)] - dist), np.abs(stops[np.maximum(after - 1, 0)] - dist)
+        )
+        joins = near < JOINT_M
+        length = np.diff(dist)
+        if joins.mean() >= JOINTS:
+            out[a : b - 1] = np.where(length >= LOOSE_FROM_M, LOOSE_SHARE * length, 0.0)
+    return out
 
 
 class TimesOf:

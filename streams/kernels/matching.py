@@ -20,6 +20,7 @@ from streams.kernels.geometry import snap_window
 from streams.kernels.tables import (
     BUCKET_S,
     GRID,
+    LOOSE,
     PATTERN_DIRECTION,
     PATTERN_FIRST,
     PATTERN_LAST,
@@ -169,11 +170,31 @@ def offset_log(offset_m, sigma_m):
 
 
 @lean
-def heading_log(shape, east, north, kappa):
+def heading_log(way, east, north, kappa):
     """Log-density (up to a constant) of a heading: von Mises around the shape's direction, 2 % anything."""
-    if shape[0] == 0.0 and shape[1] == 0.0:
+    if way[0] == 0.0 and way[1] == 0.0:
         return 0.0
-    return np.log(0.98 * np.exp(kappa * (shape[0] * east + shape[1] * north - 1.0)) + 0.02)
+    return np.log(0.98 * np.exp(kappa * (way[0] * east + way[1] * north - 1.0)) + 0.02)
+
+
+@inner
+def _sigma(tables, segment, prm):
+    """GPS error and how far the street may be from the line that stands for it, as one standard deviation."""
+    loose = tables.segments[segment, LOOSE]
+    return prm.sigma_m if loose == 0.0 else np.sqrt(prm.sigma_m * prm.sigma_m + loose * loose)
+
+
+@inner
+def _fix_log(tables, segment, offset_m, heading, east, north, weigh_offset, weigh_heading, prm):
+    """Log-density of a fix beside a segment of a shape, and, if it is known, of the vehicle's heading there."""
+    sigma = _sigma(tables, segment, prm)
+    # Far out it is no error of GPS any more.
+    outlying = 1.0 + min(6.0, max(0.0, offset_m / sigma - 3.0))
+    out = weigh_offset * (outlying * offset_log(offset_m, sigma) + np.log(prm.sigma_m / sigma))
+    if heading:
+        kappa = prm.heading_kappa * prm.sigma_m / sigma
+        out += weigh_heading * heading_log(tables.segments[segment], east, north, kappa)
+    return out
 
 
 @lean
@@ -290,9 +311,7 @@ def _inject(n, fi, t, x, y, heading, east, north, obs_speed, born_speed, share, 
             prior = _birth_log(p, bucket, fi, first, tables, prm, times)
             reported_found = reported_found or tables.i[tables.at[PATTERN_ROUTE_IX] + p] == route
             total += np.exp(prior)
-            log = prior + offset_log(work.near[k, 2], prm.sigma_m)
-            if heading:
-                log += heading_log(tables.heading[segment], east, north, prm.heading_kappa)
+            log = prior + _fix_log(tables, segment, work.near[k, 2], heading, east, north, 1.0, 1.0, prm)
             n = _push(work, n, p, IN_SERVICE, work.near[k, 1], born_speed, log, work.near[k, 2], segment)
     if route >= 0 and not reported_found:
         # A shape drawn from stop to stop may be far from the street: look along the reported route itself.
@@ -308,9 +327,7 @@ def _inject(n, fi, t, x, y, heading, east, north, obs_speed, born_speed, share, 
                 continue
             prior = _birth_log(p, bucket, fi, first, tables, prm, times)
             total += np.exp(prior)
-            log = prior + offset_log(offset, prm.sigma_m)
-            if heading:
-                log += heading_log(tables.heading[segment], east, north, prm.heading_kappa)
+            log = prior + _fix_log(tables, segment, offset, heading, east, north, 1.0, 1.0, prm)
             n = _push(work, n, p, IN_SERVICE, dist, born_speed, log, offset, segment)
     if obs_speed < 3.0:
         # All that wait are at the terminals, those in service are spread along the routes.
@@ -569,13 +586,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             new = min(length, max(low, new))
             v_now = max(0.0, (new - d) / dt)
             v = speed_mps if reported else (v + ease * (v_now - v) if v == v else v_now)
-            cost = (
-                weigh_offset
-                * (1.0 + min(6.0, max(0.0, (offset - 3.0 * prm.sigma_m) / prm.sigma_m)))
-                * offset_log(offset, prm.sigma_m)
-            )
-            if heading:
-                cost += weigh_heading * heading_log(tables.heading[segment], east, north, prm.heading_kappa)
+            cost = _fix_log(tables, segment, offset, heading, east, north, weigh_offset, weigh_heading, prm)
             cost += loiter
             stop = tables.i[tables.at[PSTOP_START] + p + 1] - 1
             if standing and new <= START_M:
@@ -613,7 +624,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                         0,
                     )
                 log += stay
-            if offset > 2.0 * prm.sigma_m:
+            if offset > 2.0 * _sigma(tables, segment, prm):
                 n = _push(
                     work, n, p, OFF_ROUTE, d, 0.0, log + np.log(min(0.5, dt / prm.leave_s)) + off_network, offset, near
                 )
@@ -637,9 +648,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                 )
                 stay = -dt / (prm.depart_moving_s if obs_speed > 2.0 else prm.depart_standing_s)
                 if offset < 100.0:
-                    go = offset_log(offset, prm.sigma_m)
-                    if heading:
-                        go += weigh_heading * heading_log(tables.heading[segment], east, north, prm.heading_kappa)
+                    go = _fix_log(tables, segment, offset, heading, east, north, 1.0, weigh_heading, prm)
                     n = _push(
                         work, n, p, IN_SERVICE, at, obs_speed, log + np.log(1.0 - np.exp(stay)) + go, offset, segment
                     )
@@ -658,10 +667,8 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             at, offset, segment = snap_window(
                 points, first, last, max(0.0, d - 50.0), min(length, d + REJOIN_M), x, y, near
             )
-            if offset < 3.0 * prm.sigma_m:
-                back = weigh_offset * offset_log(offset, prm.sigma_m)
-                if heading:
-                    back += weigh_heading * heading_log(tables.heading[segment], east, north, prm.heading_kappa)
+            if offset < 3.0 * _sigma(tables, segment, prm):
+                back = _fix_log(tables, segment, offset, heading, east, north, weigh_offset, weigh_heading, prm)
                 stay = -dt / prm.rejoin_s
                 n = _push(
                     work, n, p, IN_SERVICE, at, obs_speed, log + np.log(1.0 - np.exp(stay)) + back, offset, segment

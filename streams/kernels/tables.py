@@ -62,11 +62,15 @@ FIRST_DAY, N_DAYS, GRID_NX, GRID_NY = range(38, 42)
 ENTRIES = 42
 
 
+# columns of Tables.segments: the way the shape leads there, as a unit vector, and how far the street may be from it (m)
+EAST, NORTH, LOOSE = 0, 1, 2
+
+
 class Tables(NamedTuple):
     """The schedule. Places are metres east (x) and north (y)."""
 
     points: Array  # f8 (n, 3): x, y, metres along the shape
-    heading: Array  # f8 (n, 2): the way the shape leads at the segment that begins at each point, as a unit vector
+    segments: Array  # f8 (n, 3), of the segment that begins at each point: EAST, NORTH, LOOSE
     i: Array  # i4
     f: Array  # f8
     at: Array  # i8 (ENTRIES,)

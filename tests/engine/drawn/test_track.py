@@ -1,5 +1,7 @@
 """The tracker's cases, drawn, from simple to hard: read from the top, this is a tutorial."""
 
+import numpy as np
+
 from streams import messages
 from tests.drawing import draw
 from tests.engine.pinging import last_words, ride, rows, run, seven, stand, stops_of, town
@@ -216,3 +218,69 @@ def test_e04_a_tunnel_leaves_stops_unseen():
     found = {row["schedule_relationship"] for row in last_words(said)["passings"].values()}
     assert found == {"Scheduled", "Missing"}
     assert len({p["trip_id_performed"] for p in positions(said)[4:-2]}) == 1
+
+
+def test_f01_a_bus_that_is_first_seen_at_its_terminal_waits_there():
+    network, drawing = town()
+    t0 = seven(network)
+    lat, lon = drawing.at("A")
+    bay = (lat + 80.0 / 111_195.0, lon)  # beside the street, within the terminal
+    waits = stand(bay, t0, 300.0, route_id="R", direction_id=0, speed_mps=0.0)
+    goes = ride(drawing, "R", t0 + 300.0, route_id="R", direction_id=0, speed_mps=8.0)
+    said = positions(run(network, [*waits, *goes]))
+    assert {p["trip_type"] for p in said[2:55]} == {"Layover"}
+    assert {p["route_id"] for p in said[2:55]} == {"R"}
+    assert {p["trip_type"] for p in said[70:85]} == {"In service"}
+
+
+def test_f02_a_bus_that_stands_long_where_others_pass_waits_at_its_terminal():
+    network, drawing = draw(
+        "A-----B-----C-----D", routes={"R": "ABC", "R-back": "CBA", "S": "ABCD"}, metres_per_char=100
+    )
+    arrives = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)
+    t1 = arrives[-1]["timestamp"] + 5.0
+    waits = stand(drawing.at("C"), t1, 900.0, route_id="R", speed_mps=0.0)
+    said = positions(run(network, [*arrives, *waits]))
+    assert {p["trip_type"] for p in said[len(arrives) + 30 :]} == {"Layover"}
+
+
+def test_f03_a_jam_between_terminals_is_no_layover():
+    network, drawing = draw("A" + "-" * 30 + "B" + "-" * 30 + "C", routes={"R": "ABC"}, metres_per_char=100)
+    place = float(network.pstop_dist_m[1]) - 900.0
+    pings = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0, stops=[(place, 1800.0)])
+    said = positions(run(network, pings))
+    assert "Layover" not in {p["trip_type"] for p in said[3:-5]}
+    assert len({p["trip_id_performed"] for p in said[3:-5]}) == 1
+
+
+def test_f04_a_bus_that_no_longer_shows_its_route_and_drives_off_is_not_in_service():
+    network, drawing = draw(
+        """
+        A-----B-----C
+                    |
+                    |
+                    D-----E-----F
+        """,
+        routes={"R": "ABC", "S": "FEDC"},
+        metres_per_char=150,
+    )
+    arrives = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)
+    away = ride(drawing, "S", arrives[-1]["timestamp"] + 5.0, speed_mps=8.0)
+    there = [
+        drawing.along("S", float(network.pattern_length_m[drawing.pattern_ix("S")]) - 8.0 * k * 5.0) for k in range(60)
+    ]
+    away = [{**ping, "lat": lat, "lon": lon} for ping, (lat, lon) in zip(away, there, strict=False)]
+    said = positions(run(network, [*arrives, *away]))
+    assert {p["trip_type"] for p in said[-15:]} == {"Deadhead"}
+
+
+def test_f05_a_street_that_stops_are_only_joined_by_is_no_detour():
+    network, drawing = draw("A----------B----------C", routes={"R": "ABC"}, metres_per_char=100, shapes=False)
+    pings = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)
+    half = float(network.pstop_dist_m[1])
+    for ping in pings:  # the street bows out to one side, 120 m at the most
+        done = 8.0 * (ping["timestamp"] - pings[0]["timestamp"])
+        ping["lat"] += 120.0 * abs(float(np.sin(np.pi * done / half))) / 111_195.0
+    said = positions(run(network, pings))
+    assert not any(p["off_route"] for p in said)
+    assert {p["trip_type"] for p in said[3:-5]} == {"In service"}
