@@ -4,8 +4,10 @@ Words are English and short: `due`, `3–5 min`, `every 8–12 min`, `no more bu
 beside them for whoever has words of their own.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
+from itertools import islice, takewhile
 from math import ceil, floor
 from typing import Any, NamedTuple
 
@@ -48,7 +50,8 @@ class Day(NamedTuple):
     """What is planned at a stop on a service day."""
 
     timed: list[Timed]  # by time
-    frequent: list[Frequent]
+    times: dict[Line, list[float]]  # of the timed trips of a line, rising
+    frequent: dict[Line, list[Frequent]]
     last: dict[Line, float]  # the last bus of a line
 
 
@@ -66,9 +69,8 @@ def board(now: Snapshot, network: NetworkView, stop_id: str, within_s: float) ->
     under_way = _under_way(now)
     for ordinal, day in days.items():
         date_text = date.fromordinal(ordinal).isoformat()
-        for at in day.timed:
-            if not now.at <= at.time <= now.at + within_s:
-                continue
+        begin = bisect_left(day.timed, now.at, key=lambda t: t.time)
+        for at in takewhile(lambda t: t.time <= now.at + within_s, islice(day.timed, begin, None)):
             bus = under_way.get((at.trip.trip_id, date_text))
             if (at.trip.trip_id, date_text, at.sequence) not in estimated and (bus is None or bus < at.sequence):
                 rows.append(_scheduled(now, days, at, date_text))
@@ -238,9 +240,9 @@ def _service(
     lines = sorted({v[0] for v in _visits(network, places)}, key=lambda line: (line[0], line[1] or 0, line[2] or ""))
     out = []
     for line in lines:
-        stretches = [f for day in days.values() for f in day.frequent if f.line == line]
+        stretches = [f for day in days.values() for f in day.frequent.get(line, ())]
         current = [f for f in stretches if f.begin - f.headway_s <= now.at <= f.last]
-        timed = [t.time for day in days.values() for t in day.timed if t.line == line and t.time >= now.at]
+        timed = [t for day in days.values() if (t := _next(day.times.get(line, []), now.at)) is not None]
         starts = [*timed, *(f.begin for f in stretches if f.begin > now.at), *(now.at for _ in current)]
         ends = [day.last[line] for day in days.values() if line in day.last and day.last[line] >= now.at]
         low, high = _headways(stretches, now.at) if current else (None, None)
@@ -250,8 +252,8 @@ def _service(
         elif first is not None and line in days[today - 1].last and days[today - 1].last[line] >= now.at:
             state, said = "running", f"next at {_clock(network, first)}"
         elif first is not None:
-            begun = any(t.time < now.at for t in days[today].timed if t.line == line) or any(
-                f.begin < now.at for f in days[today].frequent if f.line == line
+            begun = any(t < now.at for t in days[today].times.get(line, ())[:1]) or any(
+                f.begin < now.at for f in days[today].frequent.get(line, ())
             )
             state, said = ("running", "next") if begun else ("later", "first bus")
             said = f"{said} at {_clock(network, first)}"
@@ -276,6 +278,11 @@ def _service(
             }
         )
     return out
+
+
+def _next(times: list[float], now: float) -> float | None:
+    at = bisect_left(times, now)
+    return times[at] if at < len(times) else None
 
 
 def _headways(stretches: list[Frequent], now: float) -> tuple[float, float]:
@@ -307,7 +314,8 @@ def _day(network: NetworkView, stop_id: str, places: list[str], ordinal: int) ->
     schedule = network.schedule
     zero = schedule.starts_at(ordinal)
     timed: list[Timed] = []
-    frequent: list[Frequent] = []
+    times: dict[Line, list[float]] = {}
+    frequent: dict[Line, list[Frequent]] = {}
     last: dict[Line, float] = {}
     for line, pattern_id, i in _visits(network, places):
         pattern = network.patterns[pattern_id]
@@ -321,10 +329,12 @@ def _day(network: NetworkView, stop_id: str, places: list[str], ordinal: int) ->
             for w in trip.windows:
                 begin = zero + w.start_s + trip.offset_s[i]
                 end = begin + (w.end_s - 1 - w.start_s) // w.headway_s * w.headway_s
-                frequent.append(Frequent(begin, end, float(w.headway_s), line))
+                frequent.setdefault(line, []).append(Frequent(begin, end, float(w.headway_s), line))
                 last[line] = max(end, last.get(line, end))
     timed.sort(key=lambda t: (t.time, t.trip.trip_id))
+    for t in timed:
+        times.setdefault(t.line, []).append(t.time)
     if len(network.days) >= MOST_DAYS:
         network.days.clear()
-    made = network.days[stop_id, ordinal] = Day(timed, frequent, last)
+    made = network.days[stop_id, ordinal] = Day(timed, times, frequent, last)
     return made
