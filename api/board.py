@@ -17,6 +17,7 @@ from api.snapshot import Snapshot
 from streams import messages
 
 DUE_S = 60.0  # nearer than this a bus is due
+LATE_S, EARLY_S = 120.0, 60.0  # a deviation from the timetable that is worth a word: who comes early is missed
 UNSURE_S = 300.0  # an interval wider than this, and than half of the time left, is a low confidence
 CLOCK_S = 3600.0  # farther away than this a clock says more than minutes
 HEADWAYS_S = 1800.0  # "every 8–12 min" speaks of so long
@@ -89,7 +90,8 @@ def _live(now: Snapshot, network: NetworkView, days: Mapping[int, Day], row: tup
     pattern = network.patterns[trip.pattern_id] if trip else None
     # While it waits at its terminal a vehicle is on no run yet; its place is that of the next one.
     on_this_run = (
-        data.get("trip_id_performed") in (record["trip_id_performed"], None)
+        vehicle is not None
+        and data.get("trip_id_performed") in (record["trip_id_performed"], None)
         and data.get("route_id") == record["route_id"]
         and data.get("direction_id") == record["direction_id"]
     )
@@ -112,7 +114,10 @@ def _live(now: Snapshot, network: NetworkView, days: Mapping[int, Day], row: tup
         slack_s = min((w.headway_s / 2 for w in trip.windows), default=1.0)
         is_last = _is_last(day, (record["route_id"], record["direction_id"], headsign), due, slack_s)
     ends_here = pattern is not None and record["scheduled_stop_sequence"] == pattern["stop_sequences"][-1]
+    planned = due if trip is not None and not trip.windows else None
     notes = []
+    if planned is not None and (off := _deviation(record["arrival_time"] - planned)):
+        notes.append(off)
     if on_this_run and data["trip_type"] == "Layover":
         notes.append("not departed yet")
     if is_last:
@@ -125,7 +130,7 @@ def _live(now: Snapshot, network: NetworkView, days: Mapping[int, Day], row: tup
         notes.append("uncertain")
     return record | {
         "headsign": headsign,
-        "schedule_arrival_time": due if trip is not None and not trip.windows else None,
+        "schedule_arrival_time": planned,
         "quality": quality,
         "minutes": max(0, floor(left / 60.0)),
         "words": words(left, early, late, _clock(network, record["arrival_time"])),
@@ -183,6 +188,13 @@ def every(low_s: float, high_s: float) -> str:
     """A headway in words: `every 10 min`, `every 8–12 min`, `every 90 min`."""
     low, high = max(1, round(low_s / 60.0)), max(1, round(high_s / 60.0))
     return f"every {low} min" if low == high else f"every {low}–{high} min"
+
+
+def _deviation(late_s: float) -> str | None:
+    """`4 min late`, `2 min early`; None for what a passenger calls on time."""
+    if -EARLY_S < late_s < LATE_S:
+        return None
+    return f"{abs(late_s) / 60.0:.0f} min {'late' if late_s > 0 else 'early'}"
 
 
 def _ago(age_s: float) -> str:

@@ -70,7 +70,7 @@ WORDS = {
     "quality": "good, low (a wide interval), stale (an old position) or scheduled (no bus is tracked)",
     "minutes": "whole minutes until arrival_time",
     "words": "in words: due, 4 min, 3–5 min, at 08:40",
-    "note": "what else a passenger should know, in words: last bus today, uncertain, by timetable, …",
+    "note": "what else a passenger should know, in words: 3 min late, last bus today, uncertain, …",
     "is_last": "no later bus of this line comes here today; null where that is not known",
     "ends_here": "nobody can board: it is the bus's last stop",
     "vehicle_age_s": "age of the vehicle's newest ping, seconds; null when no vehicle is seen",

@@ -165,10 +165,23 @@ def test_timetabled_buses_stand_there_until_they_are_tracked():
     assert [r["trip_id_scheduled"] for r in rows] == ["2-b"]  # the tracked one has left W before its time
 
 
+@pytest.mark.parametrize(
+    ("told", "note"),
+    [("07:01", "1 min early"), ("07:02", None), ("07:03", None), ("07:04", "2 min late"), ("07:31", "29 min late")],
+)
+def test_a_bus_off_its_timetable_says_by_how_much(told, note):
+    tracked = bus("B9", route_id="2", pattern_id="2:0:cccccc", trip_id_scheduled="2-a", stop_id="C2", stop_sequence=2)
+    times = {name: at(told) for name in ("arrival_p10", "arrival_p50", "arrival_p90", "arrival_time")}
+    live = arrival("B9", "C2", 2, 0.0, route_id="2", trip_id_scheduled="2-a", trip_id_performed=RUN_9, **times)
+    rows, _ = stop("C2", "07:00", [live], [tracked])
+    [row] = [row for row in rows if row["vehicle_id"] == "B9"]
+    assert (row["note"], row["schedule_arrival_time"]) == (note, at("07:02"))
+
+
 def test_nobody_boards_where_a_line_ends():
     rows, lines = stop("X", "06:50")
     assert (rows, lines) == ([], [])
-    live = arrival("B9", "X", 3, 3.0, route_id="2", trip_id_scheduled="2-a", trip_id_performed=RUN_9)
+    live = arrival("B9", "X", 3, 4.5, route_id="2", trip_id_scheduled="2-a", trip_id_performed=RUN_9)
     [row], _ = stop("X", "07:00", [live])
     assert (row["ends_here"], row["note"]) == (True, "ends here, not seen now")
 
