@@ -17,7 +17,17 @@ from streams.settings import Settings, WrongSetting
 
 log = logging.getLogger("koridor.api")
 
-FOLLOWED = ("network", "positions", "headways", "arrivals", "congestion", "segments", "indicators", "alerts")
+FOLLOWED = (
+    "network",
+    "positions",
+    "headways",
+    "group_headways",
+    "arrivals",
+    "congestion",
+    "segments",
+    "indicators",
+    "alerts",
+)
 RETRY_S = 2.0
 POLL_MS = 250
 POLL_RECORDS = 500  # a poll is applied without a pause between two records of it only as long as this

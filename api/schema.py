@@ -94,6 +94,7 @@ WORDS = {
     "running_s": "seconds from stop to stop at this speed, dwell left out",
     "measured_share": "0 to 1: of its length, driven through in this window",
     "route_ids": "routes that drive it",
+    "route_group_id": "routes with their directions that share a corridor",
     "n_headways": "headways behind these figures",
     "headway_mean_s": "seconds",
     "headway_cv": "standard deviation over mean",
@@ -145,6 +146,7 @@ Vehicle = _record(
     age_s=Seconds,
 )
 Headway = _record("Headway", messages.HEADWAY, ("withdrawn",), age_s=Seconds)
+GroupHeadway = _record("GroupHeadway", messages.GROUP_HEADWAY, ("withdrawn",), age_s=Seconds)
 Arrival = _record(
     "Arrival",
     messages.ARRIVAL,
@@ -265,6 +267,14 @@ CellFeature = _feature("CellFeature", Cell)
 SegmentFeature = _feature("SegmentFeature", Segment)
 
 
+class Group(Strict):
+    """Routes that share a corridor."""
+
+    route_group_id: str
+    route_ids: list[str]
+    n_vehicles: int
+
+
 class Shape(Strict):
     """A GeoJSON feature collection with a line per pattern."""
 
@@ -285,6 +295,8 @@ RouteList = _list("RouteList", Route)
 RouteAnswer = create_model("RouteAnswer", __base__=Answer, data=(RouteDetail, ...))
 HeadwayList = _list("HeadwayList", Headway, stops=(list[Headway], ...))  # type: ignore[valid-type]
 IndicatorList = _list("IndicatorList", Indicator, hours=(list[Indicator], ...))  # type: ignore[valid-type]
+GroupList = _list("GroupList", Group)
+GroupHeadwayList = _list("GroupHeadwayList", GroupHeadway)
 StopList = _list("StopList", Stop)
 ArrivalList = _list("ArrivalList", Arrival, service=(list[Line], ...))
 AlertList = _list("AlertList", Alert)
@@ -444,6 +456,10 @@ EXAMPLES: dict[Any, Any] = {
                 "distance_m": 220.4,
             }
         ],
+    },
+    GroupList: {
+        "at": 1764288013.4,
+        "data": [{"route_group_id": "1:0+1A:0", "route_ids": ["1", "1A"], "n_vehicles": 21}],
     },
     IndicatorList: {
         "at": 1764288013.4,

@@ -30,6 +30,9 @@ class Snapshot:
     indicators: Mapping[RouteDirection, Mapping[str, Any]] = field(default_factory=dict)  # of the last hour, rolling
     indicator_hours: Mapping[RouteDirection, Mapping[float, Mapping[str, Any]]] = field(default_factory=dict)
     headways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # vehicle_id -> newest HEADWAY row
+    group_headways: Mapping[tuple[str, str], Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # group, vehicle -> newest
     stop_headways: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # route|direction|stop -> newest
     arrivals: Mapping[str, Mapping[Row, Row]] = field(default_factory=dict)  # stop_id -> (trip, sequence) -> ARRIVAL
     status: Entity = field(default_factory=lambda: Entity("status", "koridor", {}))

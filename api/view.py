@@ -7,7 +7,7 @@ is withdrawn or not repeated in time goes away.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -33,6 +33,9 @@ _TRIP, _SEQUENCE = _ARRIVAL.index("trip_id_performed"), _ARRIVAL.index("schedule
 _TIMES = tuple(_ARRIVAL.index(name) for name in ("arrival_p10", "arrival_p50", "arrival_p90", "arrival_time"))
 
 
+Key = TypeVar("Key")
+
+
 class View:
     """Everything current, written by one task; `snapshot` is what everybody else reads."""
 
@@ -54,6 +57,8 @@ class View:
         self._headways: dict[str, _Newest] = {}
         self._stop_headways: dict[str, _Newest] = {}
         self._newest_headway: dict[str, Mapping[str, Any]] = {}
+        self._group_headways: dict[tuple[str, str], _Newest] = {}
+        self._newest_group_headway: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._newest_stop_headway: dict[str, Mapping[str, Any]] = {}
         self._segments: dict[str, Entity] = {}
         self._alerts: dict[str, Entity] = {}
@@ -69,6 +74,7 @@ class View:
         self._appliers: dict[str, Callable[[dict[str, Any], float], int]] = {
             "positions": self._apply_positions,
             "headways": self._apply_headways,
+            "group_headways": self._apply_group_headways,
             "arrivals": self._apply_arrivals,
             "congestion": self._apply_congestion,
             "segments": self._apply_segments,
@@ -128,6 +134,7 @@ class View:
             ended_alerts=self._ended.copy(),
             congestion=self._congestion.copy(),
             segments=self._segments.copy(),
+            group_headways=self._newest_group_headway.copy(),
             indicators=self._indicators.copy(),
             indicator_hours=self._indicator_hours.copy(),
             headways=self._newest_headway.copy(),
@@ -193,6 +200,16 @@ class View:
                 place = f"{row['route_id']}|{row['direction_id']}|{row['stop_id']}"
                 if self._stop_headways.setdefault(place, _Newest()).put(row, withdrawn):
                     _copy_newest(self._stop_headways, self._newest_stop_headway, place)
+        return n
+
+    def _apply_group_headways(self, record: dict[str, Any], stated_at: float) -> int:
+        n = 0
+        for row in _dicts(messages.GROUP_HEADWAY, record):
+            n += 1
+            withdrawn = row.pop("withdrawn")
+            key = (row["route_group_id"], row["vehicle_id"])
+            if self._group_headways.setdefault(key, _Newest()).put(row, withdrawn):
+                _copy_newest(self._group_headways, self._newest_group_headway, key)
         return n
 
     def _apply_arrivals(self, record: dict[str, Any], stated_at: float) -> int:
@@ -367,6 +384,8 @@ class View:
             del self._ended[id]
         for key in [k for k, row in self._indicators.items() if now - row["made_at"] > s.lapse_s]:
             del self._indicators[key]
+        for key in [k for k, row in self._newest_group_headway.items() if now - row["event_timestamp"] > s.drop_s]:
+            del self._group_headways[key], self._newest_group_headway[key]
         for place in [p for p, row in self._newest_stop_headway.items() if now - row["event_timestamp"] > 7200.0]:
             del self._stop_headways[place], self._newest_stop_headway[place]
 
@@ -432,7 +451,7 @@ class _Newest:
         return max(self.rows.values(), key=lambda r: r["event_timestamp"], default=None)
 
 
-def _copy_newest(source: dict[str, _Newest], target: dict[str, Mapping[str, Any]], key: str) -> None:
+def _copy_newest(source: dict[Key, _Newest], target: dict[Key, Mapping[str, Any]], key: Key) -> None:
     newest = source[key].newest()
     if newest is None:
         source.pop(key)

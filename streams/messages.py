@@ -132,6 +132,9 @@ HEADWAY: Spec = {
     "withdrawn": Kind.BOOL,
 }
 
+# A headway behind the last bus of any route of a group.
+GROUP_HEADWAY: Spec = {"route_group_id": Kind.ID, **HEADWAY}
+
 ARRIVAL: Spec = {
     "made_at": Kind.TIME,
     "trip_id_performed": Kind.ID,

@@ -130,6 +130,11 @@ class City:
         "headway / planned below which buses are bunched and close, from which wide and gap: "
         "skate (0.33,0.5,1.5,2), swiftly (0.75,0.75,1.25,1.25) or four numbers",
     )
+    route_groups: str = setting(
+        "auto",
+        "routes that are one line of buses to those who wait: auto (those that share most of their stops), route_ids "
+        "as 1,1A;2,2A,2B, or empty for none",
+    )
     headway_target: str = setting(
         "timetable", "what headways are judged against: timetable, legal (KORIDOR_CITY_LEGAL_LIMITS) or rolling: the "
         "route's own mean of an hour, half an hour ago",

@@ -36,6 +36,7 @@ class Topic:
 PINGS = Topic("pings", "one ping, an array of pings, or columns (PING)", 3 * DAY_S, None, True)
 POSITIONS = Topic("positions", "POSITION, PASSING, TRAVERSAL, CLOSED columns", 3 * DAY_S, 1, True)
 HEADWAYS = Topic("headways", "HEADWAY columns")
+GROUP_HEADWAYS = Topic("group_headways", "GROUP_HEADWAY columns: of routes that share a corridor")
 ARRIVALS = Topic("arrivals", "ARRIVAL columns")
 CONGESTION = Topic("congestion", "CONGESTION columns")
 SEGMENTS = Topic("segments", "SEGMENT columns")
@@ -49,7 +50,7 @@ STATE_TRACK = Topic(
 STATE_CITY = Topic("state-city", "snapshot of the city stage", compacted=True, max_message_bytes=64 << 20)
 
 ALL = (
-    PINGS, POSITIONS, HEADWAYS, ARRIVALS, CONGESTION, SEGMENTS, INDICATORS, ALERTS, REJECTS, NETWORK,
+    PINGS, POSITIONS, HEADWAYS, GROUP_HEADWAYS, ARRIVALS, CONGESTION, SEGMENTS, INDICATORS, ALERTS, REJECTS, NETWORK,
     STATE_TRACK, STATE_CITY,
 )  # fmt: skip
 BY_NAME = {topic.name: topic for topic in ALL}

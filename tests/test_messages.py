@@ -12,8 +12,8 @@ from streams import messages
 from streams.messages import Columns, Kind, Spec
 
 SPECS = {name: getattr(messages, name) for name in (
-    "PING", "POSITION", "PASSING", "TRAVERSAL", "CLOSED", "HEADWAY", "ARRIVAL", "CONGESTION", "SEGMENT", "INDICATOR",
-    "ALERT", "REJECT",
+    "PING", "POSITION", "PASSING", "TRAVERSAL", "CLOSED", "HEADWAY", "GROUP_HEADWAY", "ARRIVAL", "CONGESTION",
+    "SEGMENT", "INDICATOR", "ALERT", "REJECT",
 )}  # fmt: skip
 
 _json = st.recursive(

@@ -67,6 +67,34 @@ async def indicators(now: Whole, route_id: str) -> Answer:
     return answer({"at": now.at, "data": [aged(r) for r in rolling], "hours": [aged(r) for r in hours]})
 
 
+@routes.get("/groups", responses=documented(schema.GroupList), tags=["routes"])
+async def groups(now: Whole) -> Answer:
+    """Routes that share a corridor and are one line of buses to those who wait there, as far as buses run now."""
+    found: dict[str, list[Any]] = {}
+    for (group, _), row in sorted(now.group_headways.items()):
+        found.setdefault(group, []).append(row)
+    data = [
+        {"route_group_id": group, "route_ids": sorted({row["route_id"] for row in rows}), "n_vehicles": len(rows)}
+        for group, rows in found.items()
+    ]
+    return answer({"at": now.at, "data": data})
+
+
+@routes.get(
+    "/groups/{route_group_id:path}/headways",
+    responses=documented(schema.GroupHeadwayList, missing=True),
+    tags=["routes"],
+)
+async def group_headways(now: Whole, route_group_id: str) -> Answer:
+    """How far apart the buses of a group are, whatever their route, the newest passing first."""
+    rows = [row for (group, _), row in now.group_headways.items() if group == route_group_id]
+    if not rows:
+        raise missing("route group", route_group_id)
+    rows.sort(key=lambda r: (-r["event_timestamp"], r["vehicle_id"]))
+    data = [{**row, "age_s": round(now.at - row["event_timestamp"], 1)} for row in rows]
+    return answer({"at": now.at, "data": data})
+
+
 # Last: its path takes in the two above, as an id of a feed may hold a slash.
 @routes.get("/routes/{route_id:path}", responses=documented(schema.RouteAnswer, missing=True), tags=["routes"])
 async def route(now: Whole, route_id: str) -> Answer:

@@ -18,6 +18,7 @@ from streams.engine.alerts import Alerts
 from streams.engine.arrivals import Arrivals
 from streams.engine.congestion import Congestion
 from streams.engine.fleet import Fleet
+from streams.engine.groups import GroupHeadways
 from streams.engine.headways import Headways
 from streams.engine.indicators import Indicators
 from streams.engine.names import Numbers
@@ -39,6 +40,7 @@ IN: dict[str, Spec] = {
 }
 OUT: dict[str, Spec] = {
     "headways": messages.HEADWAY,
+    "group_headways": messages.GROUP_HEADWAY,
     "arrivals": messages.ARRIVAL,
     "congestion": messages.CONGESTION,
     "segments": messages.SEGMENT,
@@ -56,6 +58,7 @@ def parts_of(network: Network, settings: Settings) -> tuple[Part, ...]:
     headways = Headways(network, settings)
     return (
         headways,
+        GroupHeadways(network, settings),
         Congestion(network, settings),
         Arrivals(network, settings),
         Indicators(network, settings, headways),

@@ -120,7 +120,7 @@ class Headways:
         self.limits = band_limits(settings.city.headway_bands)
         self.overnight_s = settings.city.overnight_s
         self.hole_s = settings.city.hole_s
-        self.rings = rings_of(network, settings.city.gate_every)
+        self.rings = rings_of(network, settings.city.gate_every, self._owner())
         self.planned = Planned(network, self.rings)
         self.targets = Targets(network, settings)
         names = [network.gate_ids[g] for g in self.rings.gate_ix.tolist()]
@@ -263,6 +263,21 @@ class Headways:
 
     # --- inside
 
+    def _owner(self) -> Array | None:
+        """Whose rings these are, by route direction; None: each its own."""
+        return None
+
+    def _route_dir(self, city: CityState, ring: Array, run: Array) -> Array:
+        """The route direction (i8) of each run that passed a ring."""
+        found: Array = self.rings.route_dir[ring]
+        return found
+
+    def _holes(self, city: CityState, state: State, facts: Facts) -> Array:
+        """The stretches in which the source was silent, this record included."""
+        if state.heard.observe(facts.position_vehicle, facts.positions["timestamp"], len(city.fleet)):
+            return state.heard.holes(self.hole_s, state.holes)
+        return state.holes
+
     def _changes(self, state: State, city: CityState, facts: Facts) -> Changes:
         passings, pattern, run = facts.passings, facts.passing_pattern, facts.passing_run
         network, runs = self.network, city.runs
@@ -273,9 +288,7 @@ class Headways:
         ring = np.where(known, self.rings.of_pgate[np.where(known, begin + seq, 0)] if len(seq) else -1, -1)
         time = np.round(passings["arrival_time"], 2)
         revision, gone = passings["revision"], passings["withdrawn"] | np.isnan(time)
-        holes = state.holes
-        if state.heard.observe(facts.position_vehicle, facts.positions["timestamp"], len(city.fleet)):
-            holes = state.heard.holes(self.hole_s, state.holes)
+        holes = self._holes(city, state, facts)
         if not np.array_equal(holes, state.holes):  # look at every ring again, before what is new
             again = np.flatnonzero(state.count > 1)
             n = len(again)
@@ -290,14 +303,14 @@ class Headways:
         city.count("passings_too_late_for_a_headway", lost)
         ring, run, time, leader, headway, revision, gone, old_time, old_headway = found
         planned, pgate = self.planned.headways(ring, time, runs.pattern[run], runs.day[run])
-        target = self.targets.of(city, self.rings.route_dir[ring], time, planned)
+        target = self.targets.of(city, self._route_dir(city, ring, run), time, planned)
         band = bands_of(ratio_of(headway, target), self.limits)
         return Changes(
             ring, run, leader, time, headway, planned, target, band, pgate, revision, gone, old_time, old_headway
         )
 
     def _columns(self, city: CityState, c: Changes) -> Columns:
-        route_dir = self.rings.route_dir[c.ring]
+        route_dir = self._route_dir(city, c.ring, c.run)
         runs = city.runs
         vehicle = runs.vehicle[c.run]
         leader = np.where(c.leader >= 0, runs.vehicle[c.leader], -1)

@@ -24,29 +24,52 @@ class Rings(NamedTuple):
     start: Array  # i8 (n_rings + 1,)
     pgate: Array  # i8, CSR
     gate_ix: Array  # i8 (n_rings,)
-    route_dir: Array  # i8 (n_rings,)
+    route_dir: Array  # i8 (n_rings,); where routes share rings, their owner
     visit: Array  # i8 (n_rings,): 0, or 1 where patterns pass this gate for the second time
 
     def __len__(self) -> int:
         return len(self.gate_ix)
 
 
-def rings_of(network: Network, every: int) -> Rings:
-    """Rings at every stop and, between stops, at every `every`-th gate of a pattern."""
-    ring, visit, n = kernels.rings_of_gates(
-        network.pgate_start, network.pgate_slot_ix, network.pgate_stop_pos, len(network.slot_gate_ix), every
-    )
+def rings_of(network: Network, every: int, owner: Array | None = None) -> Rings:
+    """Rings at every stop and, between stops, at every `every`-th gate of a pattern.
+
+    owner  whose rings they are, by route direction: several may share them, -1 has none; None: each its own
+    """
+    start, slot, stop_pos = network.pgate_start, network.pgate_slot_ix, network.pgate_stop_pos
+    slot_gate, slot_owner, at = network.slot_gate_ix, network.slot_route_dir_ix, None
+    if owner is not None:
+        of_pattern = owner[network.pattern_route_dir_ix]
+        count = np.diff(start)
+        of_pgate = np.repeat(of_pattern, count)
+        at = np.flatnonzero(of_pgate >= 0)
+        width = int(owner.max(initial=-1)) + 1
+        slots, slot = np.unique(
+            network.pgate_gate_ix[at].astype(np.int64) * max(width, 1) + of_pgate[at], return_inverse=True
+        )
+        slot = slot.astype(np.int32)
+        slot_gate, slot_owner = slots // max(width, 1), slots % max(width, 1)
+        start = np.concatenate([[0], np.cumsum(np.where(of_pattern >= 0, count, 0))]).astype(np.int32)
+        stop_pos = stop_pos[at]
+    ring, visit, n = kernels.rings_of_gates(start, slot, stop_pos, len(slot_gate), every)
+    if at is not None:
+        some_ring, some_visit = ring, visit
+        ring, visit = (np.full(len(network.pgate_slot_ix), fill, dtype=np.int32) for fill in (-1, 0))
+        ring[at], visit[at] = some_ring, some_visit
+        slot_of = np.zeros(len(ring), dtype=np.int64)
+        slot_of[at] = slot
+    else:
+        slot_of = slot
     reporting = np.flatnonzero(ring >= 0)
     order = reporting[np.argsort(ring[reporting], kind="stable")]
-    start = np.searchsorted(ring[order], np.arange(n + 1))
-    first = order[start[:-1]]
-    slot = network.pgate_slot_ix[first]
+    begin = np.searchsorted(ring[order], np.arange(n + 1))
+    first = order[begin[:-1]]
     return Rings(
         ring,
-        start.astype(np.int64),
+        begin.astype(np.int64),
         order.astype(np.int64),
-        network.slot_gate_ix[slot].astype(np.int64),
-        network.slot_route_dir_ix[slot].astype(np.int64),
+        slot_gate[slot_of[first]].astype(np.int64),
+        slot_owner[slot_of[first]].astype(np.int64),
         visit[first].astype(np.int64),
     )
 

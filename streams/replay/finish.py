@@ -34,6 +34,7 @@ class Finish:
             "stop_visits": self._stop_visits,
             "trips_performed": self._trips_performed,
             "headways": self._headway_rows,
+            "group_headways": self._group_headways,
             "congestion": self._congestion,
             "segments": self._segments,
             "indicators": self._indicators,
@@ -196,6 +197,10 @@ class Finish:
 
     def _headway_rows(self) -> pl.LazyFrame:
         return self._headways.with_columns(event_timestamp=time_of(pl.col("event_timestamp")))
+
+    def _group_headways(self) -> pl.LazyFrame:
+        rows = _last_word(self.parts["group_headways"].scan(), "route_group_id", "trip_id_performed", "gate_id")
+        return rows.with_columns(event_timestamp=time_of(pl.col("event_timestamp")))
 
     # --- aggregates and statements
 

@@ -45,6 +45,7 @@ _SAID: dict[str, Spec] = {
     "positions": messages.POSITION,
     "passings": messages.PASSING,
     "headways": messages.HEADWAY,
+    "group_headways": messages.GROUP_HEADWAY,
     "arrivals": messages.ARRIVAL,
     "congestion": messages.CONGESTION,
     "segments": messages.SEGMENT,
@@ -334,8 +335,8 @@ def command(
       koridor replay --gtfs gtfs.zip --pings archive/ --out run
 
     \b
-    Tables (Parquet, in DIR): vehicle_locations, stop_visits, trips_performed, headways, congestion,
-    segments, indicators, arrival_estimates, alerts, rejects.
+    Tables (Parquet, in DIR): vehicle_locations, stop_visits, trips_performed, headways,
+    group_headways, congestion, segments, indicators, arrival_estimates, alerts, rejects.
     """
     paths = (*paths, *more)  # `--pings day/*.pb` as the shell writes it
     if not paths:

@@ -139,6 +139,12 @@ HEADWAYS = Table(
     },
 )
 
+GROUP_HEADWAYS = Table(
+    "group_headways",
+    ("route_group_id", *HEADWAYS.key),
+    {"route_group_id": ID, **HEADWAYS.columns},
+)
+
 CONGESTION = Table(
     "congestion",
     ("window_start", "h3_cell", "heading_octant", "lane"),
@@ -268,6 +274,7 @@ ALL = (
     STOP_VISITS,
     TRIPS_PERFORMED,
     HEADWAYS,
+    GROUP_HEADWAYS,
     CONGESTION,
     SEGMENTS,
     INDICATORS,

@@ -306,6 +306,8 @@ def filled(settings: Api | None = None, now: float = NOW) -> View:
     view.apply("positions", positions(*moved(*buses, east)), now)
     rows = moved(headway("B1", "B0", 290.0), headway("B2", "B1", 45.0, event_timestamp=NOW - 10.0))
     view.apply("headways", record(messages.HEADWAY, *rows), now)
+    group = {"route_group_id": "1:0+2:0"}
+    view.apply("group_headways", record(messages.GROUP_HEADWAY, *moved(headway("B2", "B9", 30.0, **group))), now)
     rows = moved(arrival("B1", "C", 3, 2.0), arrival("B2", "C", 3, 3.5), arrival("B1", "D", 4, 5.0))
     view.apply("arrivals", record(messages.ARRIVAL, *rows), now)
     view.apply("indicators", record(messages.INDICATOR, *moved(indicator(0), indicator(1))), now)

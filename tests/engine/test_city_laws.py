@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from streams import messages
 from streams.engine.city import IN, OUT, City
+from streams.engine.groups import GroupHeadways
 from streams.engine.headways import Headways
 from streams.engine.indicators import Indicators
 from streams.settings import City as CitySettings
@@ -47,7 +48,9 @@ def whole_city():
 def headways_and_indicators():
     network, settings = town()[0], Settings(city=CitySettings(statement_s=300.0))
     headways = Headways(network, settings)
-    return City(network, settings, parts=(headways, Indicators(network, settings, headways)))
+    groups = GroupHeadways(network, settings)
+    assert groups.groups.ids
+    return City(network, settings, parts=(headways, groups, Indicators(network, settings, headways)))
 
 
 @st.composite
@@ -109,12 +112,14 @@ def final_rows(log, batches):
     """Headways and indicators in the end."""
     city = headways_and_indicators()
     state = city.fresh(0)
-    told = []
+    told, group = [], []
     for facts in batches:
         said = city.advance(state, log.record(facts), log.clock("07:00:00"))
         told += rows_of(said["headways"]) if "headways" in said else []
+        group += rows_of(said["group_headways"]) if "group_headways" in said else []
     end = city.advance(state, None, log.clock("07:45:00")).get("indicators")
-    rows = {k: {n: v for n, v in row.items() if n != "revision"} for k, row in final(told).items()}
+    both = final(told) | final(group, ("route_group_id", "trip_id_performed", "gate_id"))
+    rows = {k: {n: v for n, v in row.items() if n != "revision"} for k, row in both.items()}
     last = {(r["route_id"], r["direction_id"]): str(r) for r in rows_of(end)} if end is not None else {}
     return rows, last
 

@@ -46,6 +46,7 @@ class Run:
             "positions": messages.POSITION,
             "passings": messages.PASSING,
             "headways": messages.HEADWAY,
+            "group_headways": messages.GROUP_HEADWAY,
             "arrivals": messages.ARRIVAL,
             "congestion": messages.CONGESTION,
             "segments": messages.SEGMENT,

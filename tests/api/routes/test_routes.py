@@ -47,3 +47,12 @@ async def test_indicators_per_direction(client):
     assert [(r["direction_id"], r["headway_cv"], r["age_s"]) for r in answer["data"]] == [(0, 0.4, 5.0), (1, 0.4, 5.0)]
     assert answer["hours"] == []
     assert (await client.get("/v1/routes/2/indicators")).json()["data"] == []
+
+
+async def test_groups_know_how_far_apart_the_buses_of_all_their_routes_are(client, view):
+    [group] = (await client.get("/v1/groups")).json()["data"]
+    assert group == {"route_group_id": "1:0+2:0", "route_ids": ["1"], "n_vehicles": 1}
+    [row] = (await client.get("/v1/groups/1%3A0%2B2%3A0/headways")).json()["data"]
+    assert (row["vehicle_id"], row["leader_id"], row["headway_s"]) == ("B2", "B9", 30.0)
+    view.publish(NOW + 700)
+    assert (await client.get("/v1/groups")).json()["data"] == []
