@@ -41,12 +41,12 @@ def town():
 
 @lru_cache
 def whole_city():
-    return City(town()[0], Settings())
+    return City(town()[0], Settings(city=CitySettings(route_groups="R,S")))
 
 
 @lru_cache
 def headways_and_indicators():
-    network, settings = town()[0], Settings(city=CitySettings(statement_s=300.0))
+    network, settings = town()[0], Settings(city=CitySettings(statement_s=300.0, route_groups="R,S"))
     headways = Headways(network, settings)
     groups = GroupHeadways(network, settings)
     assert groups.groups.ids
