@@ -13,6 +13,7 @@ COMMANDS = {
     "api": ("api.app:command", "Start the HTTP service and the map"),
     "play": ("streams.replay.play:command", "Feed a recording (or a live feed) into `pings`"),
     "replay": ("streams.replay.run:command", "Run a recording through the engine without a broker"),
+    "explain": ("streams.replay.explain:command", "What the tracker believed of one vehicle, ping by ping, and why"),
     "learn": (
         "streams.replay.learn:command",
         "Learn a city from recordings: a profile that replays and workers begin with",
