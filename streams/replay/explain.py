@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -35,6 +36,7 @@ from streams.sources.recording import Recording, UnusableSource
 from streams.sources.registry import open_source
 
 COLORS = {SERVICE: "green", LAYOVER: "yellow", DEADHEAD: "bright_black", AT_BASE: "bright_black"}
+WIDTH = 120  # columns of a terminal
 SHOWN = 4  # hypotheses in the table
 A_LINE = 2  # of them on a line
 LIKELY = 0.005  # less likely ones are not in the table
@@ -110,12 +112,12 @@ def lines(moments: Sequence[Moment], network: Network, every: int = 1) -> Iterat
     zone = zone_of(network.timezone)
     reported = [way(m.ping["route_id"], m.ping["direction_id"]) for m in moments]
     believed = [way(h.route_id, h.direction_id) for m in moments for h in m.hypotheses[:SHOWN]]
-    a = min(9, max([5, *map(len, reported)]))
-    b = min(10, max([5, *map(len, believed)]))
+    a = min(8, max([5, *map(len, reported)]))
+    b = min(10, 3 + max([4, *map(len, believed)]))
     yield f"{'':8}  {'reported':{a + 9}}  {'said':{b + 30}}  believed"
     yield (
         f"{'time':8}  {'route':{a}} {'km/h':>4} {'°':>3}  {'what':9} {'way':{b}} {'m':>6} {'off':>3} {'%':>3} run"
-        f"  way, phase, metres along, per cent"
+        "  way, phase and metres along, per cent"
     )
     before: tuple[Any, ...] = ()
     for n, (moment, route) in enumerate(zip(moments, reported, strict=True)):
@@ -129,7 +131,8 @@ def lines(moments: Sequence[Moment], network: Network, every: int = 1) -> Iterat
         kmh = None if ping["speed_mps"] is None else 3.6 * ping["speed_mps"]
         left = f"{t:8}  {_cut(route, a):{a}} {_number(kmh, 4)} {_number(ping['bearing_deg'], 3)}  "
         if moment.what == REJECTED:
-            yield left + click.style(_why(moment), fg="red")
+            for k, text in enumerate(textwrap.wrap(_why(moment), WIDTH - len(left))):
+                yield (" " * len(left) if k else left) + click.style(text, fg="red")
             continue
         probability = 100.0 * said["match_probability"]
         middle = (
@@ -152,8 +155,8 @@ def _why(moment: Moment) -> str:
     from streams.engine.rejects import Reject
 
     if moment.reason is None:
-        return "rejected: a late ping made it impossible"
-    return f"rejected {moment.reason}: {Reject[moment.reason].sentence}"
+        return "WITHDRAWN: a ping that came late shows that it cannot be."
+    return f"{moment.reason}: {Reject[moment.reason].sentence}"
 
 
 def _shown(hypotheses: Sequence[Hypothesis], width: int) -> list[str]:
@@ -168,7 +171,8 @@ def _shown(hypotheses: Sequence[Hypothesis], width: int) -> list[str]:
         if len(patterns[name]) > 1:
             name = f"{_cut(name, width - 3)}/{(h.pattern_id or '').rpartition(':')[2][:2]}"
         name = _cut(name, width)
-        items.append(f"{name:{width}} {h.phase:9} {_number(h.dist_m, 5)} {_number(100.0 * h.probability, 3)}")
+        place = h.phase if h.dist_m is None else f"{'svc' if h.phase == SERVICE else 'off'} {h.dist_m:5.0f}"
+        items.append(f"{name:{width}} {place:9} {_number(100.0 * h.probability, 3)}")
     return ["  ".join(items[k : k + A_LINE]).rstrip() for k in range(0, len(items), A_LINE)] or [""]
 
 
@@ -270,7 +274,7 @@ def command(
     reported  what the ping says: route, speed, heading (degrees from north)
     said      what was published: service, layover, deadhead, off route, at base or ? (undecided); route:direction,
               metres along, metres off the shape, probability of what is said, number of the run
-    believed  the likeliest hypotheses; /3f tells patterns of one route and direction apart
+    believed  the likeliest hypotheses: svc in service, off route; /3f tells patterns of one way apart
 
     A ping that was not used shows the reason. The tracker always begins with the vehicle's first ping: --from only
     chooses what is shown.

@@ -34,7 +34,10 @@ Places = tuple[Array, Array]  # pixels right and down
 WIDTH, PAD = 1200.0, 16.0
 MAP_LOW, MAP_HIGH = 320.0, 760.0
 ALONG, BELIEF, AXIS = 190.0, 90.0, 46.0
-WAYS = ("#1565c0", "#00796b", "#8e24aa", "#6d4c41", "#c2185b", "#5c6bc0", "#7c8c00", "#0097a7")
+WAYS = (
+    "#1565c0", "#00796b", "#8e24aa", "#6d4c41", "#c2185b", "#5c6bc0", "#7c8c00", "#0097a7", "#37474f", "#ad8b00",
+    "#4a148c", "#33691e", "#ad1457", "#0d47a1",
+)  # fmt: skip
 COLORS = {
     LAYOVER: "#f9a825", OFF_ROUTE: "#e64a19", DEADHEAD: "#9e9e9e", AT_BASE: "#5f6368", UNDECIDED: "#fff",
     REJECTED: "#d50000",
@@ -85,7 +88,7 @@ def picture(moments: Sequence[Moment], network: Network) -> str:
     parts = [
         *_legend(moments, believed, zone, network),
         *plan.draw(moments, believed, zone),
-        *_against_time(moments, network, believed, zone, below),
+        *_against_time(moments, believed, zone, below),
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0f} {height:.0f}" width="{WIDTH:.0f}" '
@@ -107,15 +110,17 @@ def _legend(moments: Sequence[Moment], believed: _Believed, zone: ZoneInfo, netw
         f'<tspan font-size="12" font-weight="normal" dx="12" fill="#555">{escape(span)}</tspan></text>'
     ]
     x, y = PAD + 5.0, 50.0
-    seen = {m.what for m in moments}
+    seen = {m.what for m in moments} | {UNDECIDED for m in moments if believed.of(m) == COLORS[UNDECIDED]}
     only = {way(h.route_id, h.direction_id) for _, h in believed.best.values()}
     said = {way(s["route_id"], s["direction_id"]) for s in (m.words for m in moments) if s is not None}
     items = [(f"{name} believed" if name in only - said else name, c, name) for name, c in believed.color.items()]
-    items += [(name.replace(UNDECIDED, "undecided"), color, name) for name, color in COLORS.items() if name in seen]
+    items += [
+        ("undecided" if name == UNDECIDED else name, color, name) for name, color in COLORS.items() if name in seen
+    ]
     for text, color, name in items:
         if x + 7.0 * len(text) + 26.0 > WIDTH:
             x, y = PAD + 5.0, y + 20.0
-        parts.append(_cross(x, y - 4.0, color) if name == REJECTED else _dot(x, y - 4.0, 5.0, color, name))
+        parts.append(_cross(x, y - 4.0, color) if name == REJECTED else _dot(x, y - 4.0, 5.0, color))
         parts.append(_text(x + 10.0, y, text))
         x += 7.0 * len(text) + 36.0
     return parts
@@ -195,7 +200,7 @@ class _Plan:
             if moment.what == REJECTED:
                 parts.append(_cross(x, y, color, _told(moment, zone)))
             else:
-                parts.append(_dot(x, y, 3.2, color, moment.what, _told(moment, zone)))
+                parts.append(_dot(x, y, 3.2, color, _told(moment, zone)))
         parts += self._runs(moments, fx, fy, believed, labels)
         for x, y, moment in zip(fx.tolist(), fy.tolist(), moments, strict=True):
             if moment.words is not None and all(abs(x - a) + abs(y - b) > LABEL_PX for a, b in labels):
@@ -265,8 +270,9 @@ class _Plan:
                 x, y = float(fx[k]), float(fy[k])
                 row = sum(abs(x - a) + abs(y - b) < 16.0 for a, b in labels)
                 labels.append((x, y))
-                text, color = f"{mark} {run_number(run)}", believed.of(moments[last])
-                color = INK if color == COLORS[UNDECIDED] else color
+                said = moments[last].words
+                name = way(said["route_id"], said["direction_id"]) if said is not None else ""
+                text, color = f"{mark} {run_number(run)}", believed.color.get(name, INK)
                 wide = 10.0 + 7.0 * len(text)
                 across, down = x - wide - 8.0, y - 22.0 - 19.0 * row
                 yield (
@@ -292,9 +298,7 @@ def _unbroken(moments: Sequence[Moment]) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(cuts)]
 
 
-def _against_time(
-    moments: Sequence[Moment], network: Network, believed: _Believed, zone: ZoneInfo, top: float
-) -> list[str]:
+def _against_time(moments: Sequence[Moment], believed: _Believed, zone: ZoneInfo, top: float) -> list[str]:
     """Metres along what was said, and below it how likely what was."""
     if not moments:
         return []
@@ -302,7 +306,8 @@ def _against_time(
     begin, end = min(times), max(max(times), min(times) + 60.0)
     left, right = PAD + AXIS, WIDTH - PAD
     per_s = (right - left) / (end - begin)
-    longest = max((float(network.pattern_length_m[network.pattern_ix[p]]) for p in believed.said), default=1000.0)
+    along = [s["dist_m"] for s in (m.words for m in moments) if s is not None and s["dist_m"] is not None]
+    longest = 1.05 * max([100.0, *along])
     foot, base = top + ALONG, top + ALONG + BELIEF + 14.0
     parts = [
         _text(PAD, top - 8.0, "along the route, km", size=11, fill="#555"),
@@ -330,7 +335,7 @@ def _against_time(
             parts.append(_cross(x, top + 6.0, COLORS[REJECTED], _told(moment, zone)))
         elif said is not None and said["dist_m"] is not None:
             y = foot - ALONG * said["dist_m"] / longest
-            parts.append(_dot(x, y, 2.2, believed.of(moment), moment.what, _told(moment, zone)))
+            parts.append(_dot(x, y, 2.2, believed.of(moment), _told(moment, zone)))
         elif moment.what != SERVICE:
             parts.append(
                 f'<rect x="{x - 1:.1f}" y="{foot - 5:.1f}" width="2.5" height="5" fill="{believed.of(moment)}"/>'
@@ -402,8 +407,8 @@ def _title(text: str) -> str:
     return f"<title>{escape(text)}</title>" if text else ""
 
 
-def _dot(x: float, y: float, r: float, color: str, what: str, title: str = "") -> str:
-    edge = INK if what == UNDECIDED else "#fff"
+def _dot(x: float, y: float, r: float, color: str, title: str = "") -> str:
+    edge = INK if color == COLORS[UNDECIDED] else "#fff"
     return (
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r}" fill="{color}" stroke="{edge}" stroke-width="0.6">'
         f"{_title(title)}</circle>"
