@@ -11,6 +11,7 @@ from itertools import islice, takewhile
 from math import ceil, floor
 from typing import Any, NamedTuple
 
+from api.entity import INTERNAL
 from api.network import NetworkView
 from api.schedule import Trip, seconds
 from api.snapshot import Snapshot
@@ -21,6 +22,7 @@ LATE_S, EARLY_S = 120.0, 60.0  # a deviation from the timetable that is worth a 
 UNSURE_S = 300.0  # an interval wider than this, and than half of the time left, is a low confidence
 CLOCK_S = 3600.0  # farther away than this a clock says more than minutes
 HEADWAYS_S = 1800.0  # "every 8–12 min" speaks of so long
+ALERT = ("alert_id", "route_id", "direction_id", "severity", "effect", "active_from", "header", "description")
 MOST_DAYS = 4096  # plans of a stop and a day that are remembered
 
 _ARRIVAL = tuple(messages.ARRIVAL)
@@ -229,6 +231,22 @@ def _under_way(now: Snapshot) -> dict[tuple[str, str], int]:
             for e in now.vehicles.values()
             if (d := e.data)["trip_id_scheduled"] is not None and d["service_date"] is not None
         }
+    return found
+
+
+def alerts(now: Snapshot, network: NetworkView, stop_id: str) -> list[Fields]:
+    """What passengers of the lines at a stop should know: alerts with an effect that they feel, newest first."""
+    places = network.places(stop_id)
+    lines = {(line[0], line[1]) for line, _, _ in _visits(network, places)}
+    found = []
+    for entity in now.alerts.values():
+        d = entity.data
+        here = (d["route_id"], d["direction_id"]) in lines or (
+            d["direction_id"] is None and any(d["route_id"] == route for route, _ in lines)
+        )
+        if here and d["effect"] not in INTERNAL and (not d["stop_ids"] or set(places) & set(d["stop_ids"])):
+            found.append({name: d[name] for name in ALERT})
+    found.sort(key=lambda a: (-a["active_from"], a["alert_id"]))
     return found
 
 

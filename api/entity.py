@@ -6,6 +6,8 @@ from typing import Any
 import h3
 import orjson
 
+INTERNAL = frozenset((None, "OTHER_EFFECT", "UNKNOWN_EFFECT", "NO_EFFECT"))  # effects of alerts that no passenger feels
+
 
 class Entity:
     """A record of the view, not to be changed once made. Two are equal when they tell the same.

@@ -213,6 +213,19 @@ class Line(Strict):
     n_live: int = Field(description="buses that are tracked")
 
 
+class Notice(Strict):
+    """An alert in what a passenger needs of it."""
+
+    alert_id: str
+    route_id: str | None
+    direction_id: int | None
+    severity: str | None = Field(description=WORDS["severity"])
+    effect: str = Field(description=WORDS["effect"])
+    active_from: float
+    header: str | None
+    description: str | None
+
+
 class Pattern(Strict):
     """A way of driving a route: its stops in order."""
 
@@ -298,7 +311,7 @@ IndicatorList = _list("IndicatorList", Indicator, hours=(list[Indicator], ...)) 
 GroupList = _list("GroupList", Group)
 GroupHeadwayList = _list("GroupHeadwayList", GroupHeadway)
 StopList = _list("StopList", Stop)
-ArrivalList = _list("ArrivalList", Arrival, service=(list[Line], ...))
+ArrivalList = _list("ArrivalList", Arrival, service=(list[Line], ...), alerts=(list[Notice], ...))
 AlertList = _list("AlertList", Alert)
 
 
@@ -434,6 +447,18 @@ EXAMPLES: dict[Any, Any] = {
                 "next_time": None,
                 "last_time": 1764345600.0,
                 "n_live": 1,
+            }
+        ],
+        "alerts": [
+            {
+                "alert_id": "gap:1:0:TJ-0431",
+                "route_id": "1",
+                "direction_id": 0,
+                "severity": "WARNING",
+                "effect": "SIGNIFICANT_DELAYS",
+                "active_from": 1764287900.0,
+                "header": "Route 1: gap of 12 min in front of TJ-0431",
+                "description": "TJ-0431 is 12 min behind TJ-0112 after Monas; planned every 3 min (400%).",
             }
         ],
     },

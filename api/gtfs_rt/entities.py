@@ -6,14 +6,13 @@ from typing import Any
 
 from google.transit import gtfs_realtime_pb2 as pb
 
-from api.entity import Entity
+from api.entity import INTERNAL, Entity
 from api.gtfs_rt.trips import Known
 from api.network import NetworkView
 from api.snapshot import Row
 from streams import messages
 
 FAR_M = 200.0  # a vehicle farther from its trip's shape than this is on a detour, or not on that trip
-INTERNAL = frozenset((None, "OTHER_EFFECT", "UNKNOWN_EFFECT", "NO_EFFECT"))  # effects that no passenger feels
 
 _ARRIVAL = tuple(messages.ARRIVAL)
 SEQUENCE, STOP, MADE_AT = (_ARRIVAL.index(n) for n in ("scheduled_stop_sequence", "stop_id", "made_at"))

@@ -6,7 +6,7 @@ from fastapi import Query
 
 from api import schema
 from api.answers import Answer, answer
-from api.board import board
+from api.board import alerts, board
 from api.network import NetworkView
 from api.routes.common import Limit, Near, RouteId, Whole, documented, missing, network_of, router
 
@@ -45,7 +45,7 @@ async def arrivals(
     `arrival_time` is the one time to tell a passenger; the quantiles say how sure it is, `words` and `note` say both.
     An estimate that has not been repeated for a minute is not shown. Timetabled buses that are not tracked yet stand
     among the live ones with `quality` `scheduled`; frequency-based service that is not tracked is told by `service`:
-    "every 8–12 min", "first bus at 05:02", "no more buses today".
+    "every 8–12 min", "first bus at 05:02", "no more buses today". `alerts` are those that its passengers feel.
     """
     network = network_of(now)
     if stop_id not in network.stops:
@@ -54,7 +54,8 @@ async def arrivals(
     if route_id is not None:
         rows = [r for r in rows if r["route_id"] == route_id]
         lines = [line for line in lines if line["route_id"] == route_id]
-    return answer({"at": now.at, "data": rows[:limit], "service": lines})
+    known = [a for a in alerts(now, network, stop_id) if route_id in (None, a["route_id"])]
+    return answer({"at": now.at, "data": rows[:limit], "service": lines, "alerts": known})
 
 
 def _stop(network: NetworkView, stop_id: str, away_m: float | None) -> dict[str, Any]:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.board import board, every, words
+from api.board import alerts, board, every, words
 from api.view import View
 from streams import messages
 from streams.settings import Api
 from tests.api import factory
-from tests.api.factory import NOW, arrival, bus, positions, record
+from tests.api.factory import NOW, alert, arrival, bus, positions, record
 
 SEVEN = NOW  # 07:00 in Jakarta
 RUN_9 = "2025-11-28:B9:1"
@@ -217,6 +217,27 @@ def test_a_bus_that_waits_for_its_next_run_is_told_with_it():
     assert {line["headsign"]: line["n_live"] for line in lines} == {"Eboni": 1, "Akasia": 0}
     [row], _ = stop("C", "07:00", [next_run], [frequent("06:40:00")])  # still on the run before
     assert (row["headsign"], row["note"]) == (None, None)
+
+
+def test_alerts_of_the_lines_that_stop_here():
+    view = View(Api())
+    view.apply("network", factory.network(), NOW)
+    felt = {"effect": "SIGNIFICANT_DELAYS"}
+    rows = [
+        alert("older", active_from=NOW - 600.0, **felt),
+        alert("newer", active_from=NOW - 60.0, **felt),
+        alert("here", stop_ids=["C", "D"], **felt),
+        alert("there", stop_ids=["D", "E"], **felt),
+        alert("back", direction_id=1, **felt),
+        alert("both", direction_id=None, **felt),
+        alert("elsewhere", route_id="2", **felt),
+        alert("ours", effect="OTHER_EFFECT"),
+    ]
+    view.apply("alerts", record(messages.ALERT, *rows), NOW)
+    snapshot = view.publish(NOW)
+    told = [a["alert_id"] for a in alerts(snapshot, snapshot.network, "C")]
+    assert told == ["newer", "back", "both", "here", "older"]
+    assert [a["alert_id"] for a in alerts(snapshot, snapshot.network, "C2")] == ["elsewhere"]
 
 
 def test_late_buses_keep_a_line_running_after_its_hours():

@@ -1,4 +1,4 @@
-// One stop: the next buses in words, how sure that is (p10 to p90), and what runs here when no bus is in sight.
+// One stop: the next buses in words, how sure that is (p10 to p90), what runs here when no bus is in sight, and alerts.
 import { clock, duration, el } from "../format.js";
 import { chip } from "./vehicle.js";
 
@@ -29,6 +29,7 @@ export function stopPanel(id, board, { network, live, change, close }) {
   return [
     title,
     chips,
+    board.alerts.length ? el("ul.notices", {}, board.alerts.slice(0, 5).map((a) => el("li", { title: a.description }, a.header))) : null,
     board.data.length ? el("table.arrivals", {}, board.data.map((row) => arrival(row, now, network, change))) : null,
     lines.length ? el("ul.lines", {}, lines.map((line) => service(line, network))) : null,
     board.data.length || lines.length ? null : el("p.quiet", {}, "No bus is expected in what is known now."),
