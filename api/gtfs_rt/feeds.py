@@ -106,11 +106,17 @@ class Feeds:
             if snapshot.loading is None:
                 for kind, asked in list(self._asked.items()):
                     if snapshot.at - asked > WANTED_S:
-                        del self._asked[kind], self._feeds[kind]
+                        self._forget(kind)
                         continue
                     for _ in self._make(snapshot, kind):
                         await asyncio.sleep(0)
             await asyncio.sleep(self.every_s)
+
+    def _forget(self, kind: Kind) -> None:
+        del self._asked[kind]
+        self._feeds.pop(kind, None)
+        if not any((other.name, other.flavor) == (kind.name, kind.flavor) for other in self._asked):
+            self._made.pop((kind.name, kind.flavor), None)
 
     def _make(self, snapshot: Snapshot, kind: Kind) -> Iterator[None]:
         network = snapshot.network
@@ -149,7 +155,7 @@ class Feeds:
     # An entity that cannot be made is left out and counted: it must not take the others with it.
 
     def _positions(self, snapshot: Snapshot, trips: Trips, now: int, flavor: Flavor) -> Iterator[_Made]:
-        made, kept = self._made.get(("position", flavor), {}), {}
+        made, kept = self._made.get(("vehicle-positions", flavor), {}), {}
         for vehicle_id, entity in snapshot.vehicles.items():
             if snapshot.at - (entity.timestamp or 0.0) > POSITION_KEPT_S or not self._inside(entity):
                 continue
@@ -164,10 +170,10 @@ class Feeds:
                 continue
             kept[vehicle_id] = found
             yield found
-        self._made["position", flavor] = kept
+        self._made["vehicle-positions", flavor] = kept
 
     def _updates(self, snapshot: Snapshot, trips: Trips, now: int, flavor: Flavor) -> Iterator[_Made]:
-        made, kept = self._made.get(("update", flavor), {}), {}
+        made, kept = self._made.get(("trip-updates", flavor), {}), {}
         by_run = _by_run(snapshot)
         for run, rows in by_run.items():
             try:
@@ -191,7 +197,7 @@ class Feeds:
             kept[run] = found
             if found.fields is not None:
                 yield found
-        self._made["update", flavor] = kept
+        self._made["trip-updates", flavor] = kept
         for run in self._told.keys() - by_run.keys():
             del self._told[run]
 
