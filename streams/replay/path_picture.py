@@ -81,12 +81,12 @@ def picture(moments: Sequence[Moment], network: Network) -> str:
     """The path of these pings (of one vehicle) as SVG."""
     moments = [m for m in moments if m.ping["lat"] is not None and m.ping["timestamp"] is not None]
     zone, believed = zone_of(network.timezone), _Believed(moments)
-    top = 64.0 + 20.0 * ((len(believed.color) + len(COLORS)) // 9)
+    legend, top = _legend(moments, believed, zone, network)
     plan = _Plan(moments, network, top)
     below = plan.top + plan.height + 30.0
     height = below + ALONG + BELIEF + 60.0
     parts = [
-        *_legend(moments, believed, zone, network),
+        *legend,
         *plan.draw(moments, believed, zone),
         *_against_time(moments, believed, zone, below),
     ]
@@ -98,13 +98,16 @@ def picture(moments: Sequence[Moment], network: Network) -> str:
     )
 
 
-def _legend(moments: Sequence[Moment], believed: _Believed, zone: ZoneInfo, network: Network) -> list[str]:
+def _legend(
+    moments: Sequence[Moment], believed: _Believed, zone: ZoneInfo, network: Network
+) -> tuple[list[str], float]:
+    """The title and what the colours mean, and where they end."""
     vehicle = moments[0].ping["vehicle_id"] if moments else ""
     times = [m.ping["timestamp"] for m in moments]
     span = "no fix with a place"
     if times:
         first, last = datetime.fromtimestamp(min(times), zone), datetime.fromtimestamp(max(times), zone)
-        span = f"{first:%Y-%m-%d %H:%M:%S} to {last:%H:%M:%S} ({network.timezone}), {len(times):,} fixes"
+        span = f"{first:%Y-%m-%d %H:%M:%S} to {last:%H:%M:%S} ({network.timezone}), {len(times):,} pings"
     parts = [
         f'<text x="{PAD}" y="28" font-size="17" font-weight="bold">Vehicle {escape(vehicle)}'
         f'<tspan font-size="12" font-weight="normal" dx="12" fill="#555">{escape(span)}</tspan></text>'
@@ -123,7 +126,7 @@ def _legend(moments: Sequence[Moment], believed: _Believed, zone: ZoneInfo, netw
         parts.append(_cross(x, y - 4.0, color) if name == REJECTED else _dot(x, y - 4.0, 5.0, color))
         parts.append(_text(x + 10.0, y, text))
         x += 7.0 * len(text) + 36.0
-    return parts
+    return parts, y + 14.0
 
 
 class _Plan:
@@ -218,7 +221,7 @@ class _Plan:
         parts += ["</g>", *self._scale_bar()]
         if lost:
             at = WIDTH - PAD - 8.0
-            parts.append(_text(at, self.top + self.height - 8.0, f"{lost} fixes lie outside", "end", 11, FAINT))
+            parts.append(_text(at, self.top + self.height - 8.0, f"{lost} outside the map", "end", 11, FAINT))
         return parts
 
     def _route(self, pattern: str, believed: _Believed) -> Iterable[str]:
@@ -368,7 +371,7 @@ def _belief(
             if high >= 0.3:
                 yield (
                     f'<rect x="{left + (t - begin) * per_s:.1f}" y="{y:.1f}" '
-                    f'width="{min(GAP_S, until - t) * per_s + 0.2:.1f}" height="{high:.1f}" fill="{color}"/>'
+                    f'width="{min(min(GAP_S, until - t) * per_s + 0.2, WIDTH - PAD - left - (t - begin) * per_s):.1f}" height="{high:.1f}" fill="{color}"/>'
                 )
         at = ahead
 

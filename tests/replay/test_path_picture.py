@@ -43,7 +43,7 @@ def test_a_rejected_fix_is_a_cross_with_its_reason(moments: list[Moment]) -> Non
     root = drawn(moments)
     crosses = [title for _, title in titles(root, "path") if "IMPOSSIBLE_SPEED" in title]
     assert len(crosses) == 2  # on the map (though outside), and against time
-    assert "1 fixes lie outside" in [t.text for t in root.iter(SVG + "text")]
+    assert "1 outside the map" in [t.text for t in root.iter(SVG + "text")]
 
 
 def test_runs_stops_and_shapes_have_their_names(moments: list[Moment]) -> None:
@@ -67,7 +67,7 @@ def test_belief_adds_up_at_every_ping(moments: list[Moment]) -> None:
 
 def test_a_bus_that_is_nowhere_and_one_that_stands_have_pictures(moments: list[Moment]) -> None:
     assert "no fix with a place" in picture([], town()[0])
-    assert "1 fixes" in picture(moments[:1], town()[0])
+    assert "1 pings" in picture(moments[:1], town()[0])
     network, drawing = town()
     hidden = explained(ride(drawing, "R", seven(network), to_m=400.0))
     assert "undecided" in picture(hidden, network)
