@@ -369,10 +369,9 @@ def _belief(
             high = BELIEF * mass[color]
             y -= high
             if high >= 0.3:
-                yield (
-                    f'<rect x="{left + (t - begin) * per_s:.1f}" y="{y:.1f}" '
-                    f'width="{min(min(GAP_S, until - t) * per_s + 0.2, WIDTH - PAD - left - (t - begin) * per_s):.1f}" height="{high:.1f}" fill="{color}"/>'
-                )
+                x = left + (t - begin) * per_s
+                wide = min(min(GAP_S, until - t) * per_s + 0.2, WIDTH - PAD - x)
+                yield (f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}" fill="{color}"/>')
         at = ahead
 
 
