@@ -1,20 +1,25 @@
 """`koridor replay`: a recording through both stages to the tables."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures.feed import write_feed
+from streams import messages
+from streams.engine.city import OUT, City
+from streams.engine.track import Track
 from streams.gtfs.network import Network
 from streams.replay import parts as parts_module
 from streams.replay import run as run_module
 from streams.replay import tables
 from streams.replay.run import command, groups, parse_tables, replay
+from streams.settings import Settings
 from streams.sources.recording import Recording
 from streams.sources.registry import open_source
 from streams.sources.rows import Options, pings_of
@@ -221,3 +226,35 @@ def test_kingston_gives_sensible_tables(data_dir: Path, tmp_path: Path) -> None:
     assert visits.height > 1000
     assert (visits["dwell"].drop_nulls() >= 0).all()
     assert found["headways"]["headway_s"].drop_nulls().min() >= 0.0
+
+
+@settings(max_examples=4)
+@given(st.data())
+def test_statements_do_not_know_what_comes_after_them(street: tuple[Network, Drawing], data: st.DataObject) -> None:
+    """Cut the recording anywhere: what was stated up to there is the same to the byte."""
+    network, drawing = street
+    pings = drive(drawing, vehicles=4)
+    lag = data.draw(st.lists(st.integers(0, 40), min_size=pings.height, max_size=pings.height))
+    late = pings.with_columns(record_time=pl.col("timestamp") + pl.Series(lag, dtype=pl.Float64)).sort("record_time")
+    cut = data.draw(st.integers(1, late.height - 1))
+
+    def stated(frame: pl.DataFrame) -> tuple[list[tuple[str, bytes]], float]:
+        alone = replace(Settings(), kafka=replace(Settings().kafka, partitions=1))
+        track, city = Track(network, alone), City(network, alone)
+        tracked, state, out, now = track.fresh(0), city.fresh(0), [], 0.0
+        for group in groups(recording(frame)):
+            now = group.record_time
+            facts, _ = track.advance(tracked, group.pings, now, group.first_row)
+            said = city.advance(state, facts, now)
+            for topic in sorted({"arrivals", "indicators"} & said.keys()):
+                made = said[topic]["made_at"]
+                for at in np.unique(made):
+                    out.append((topic, messages.encode(OUT[topic], messages.take(said[topic], made == at))))
+        return out, now
+
+    short, until = stated(late[:cut])
+    whole, _ = stated(late)
+    assert short == whole[: len(short)]
+    if len(whole) > len(short):  # and nothing was held back that could have been said
+        kind, following = whole[len(short)]
+        assert messages.decode(OUT[kind], following)["made_at"][0] > until
