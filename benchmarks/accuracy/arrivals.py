@@ -53,7 +53,7 @@ Array = np.ndarray
 DATA = ROOT.parent / "shared" / "data"
 WANTED = (tables.ARRIVAL_ESTIMATES, tables.STOP_VISITS, tables.VEHICLE_LOCATIONS)
 CITY = 11
-TORONTO_ROUTES = 12
+TORONTO_ROUTES = 5
 WARSAW = "vehicle_id=VehicleNumber,timestamp=Time,lat=Lat,lon=Lon,route_id=Lines"
 
 
@@ -72,7 +72,7 @@ def jakarta(bench: Benchmark, out: Path) -> None:
     """Mornings that begin faster than the timetable and end slower, on streets that differ more than it knows."""
     path = MADE_FEED if bench.short else feed()
     network = load(path)
-    hours, buses = (0.5, 20) if bench.short else (2.0, 400)
+    hours, buses = (0.5, 20) if bench.short else (1.5, 300)
     days = (
         ("2026-03-10", "2026-03-11", "2026-03-12") if path == MADE_FEED else ("2023-12-05", "2023-12-06", "2023-12-07")
     )
@@ -81,8 +81,8 @@ def jakarta(bench: Benchmark, out: Path) -> None:
         here = out / day
         here.mkdir(parents=True)
         drive = Drive(
-            network, seed, f"{day}T05:15", hours * 3600.0, Wish(vehicles=buses, spread=False), Habits(ping_s=10.0),
-            Noise(sigma_m=10.0, tau_s=30.0), Reporting(stale=0.05), Traffic(hours=1.3, cell_sd=0.4), city_seed=CITY,
+            network, seed, f"{day}T05:15", hours * 3600.0, Wish(vehicles=buses), Habits(ping_s=10.0),
+            Noise(sigma_m=10.0, tau_s=30.0), Reporting(stale=0.05), Traffic(hours=1.3, cell_sd=0.55), city_seed=CITY,
         )  # fmt: skip
         parts = list(drive.slices())
         pl.concat([frame(PINGS, p.pings) for p in parts]).write_parquet(here / "pings.parquet")
