@@ -12,7 +12,9 @@ from api.network import NetworkView
 from api.snapshot import Row
 from streams import messages
 
-FAR_M = 200.0  # a vehicle farther from its trip's shape than this is on a detour, or not on that trip
+# A vehicle farther than this from its trip's shape is on a detour, or not on that trip. Consumers draw the line at
+# 200 m, on an Earth of their own and with coordinates rounded to half a metre.
+FAR_M = 190.0
 
 _ARRIVAL = tuple(messages.ARRIVAL)
 SEQUENCE, STOP, MADE_AT = (_ARRIVAL.index(n) for n in ("scheduled_stop_sequence", "stop_id", "made_at"))

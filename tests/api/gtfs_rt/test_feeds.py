@@ -150,10 +150,15 @@ def test_a_bus_on_a_detour_keeps_its_trip_and_an_alert_says_why(view):
 
 
 def test_a_bus_that_waits_away_from_its_shape_is_on_no_trip_yet(view):
-    rows = [bus("near", trip_type="Layover", offset_m=20.0), bus("away", trip_type="Layover", offset_m=230.0)]
-    view.apply("positions", positions(*rows, bus("home", trip_type="Deadhead")), NOW)
+    rows = [
+        bus("near", trip_type="Layover", offset_m=20.0),
+        bus("away", trip_type="Layover", offset_m=230.0),
+        bus("home", trip_type="Deadhead"),
+        bus("edge", offset_m=199.96),  # for a consumer with another Earth it is 200.04
+    ]
+    view.apply("positions", positions(*rows), NOW)
     found = {e.id: e.vehicle for e in parsed(Feeds(EVERY_S), view.publish(NOW), "vehicle-positions").entity}
-    assert [found[v].HasField("trip") for v in ("near", "away", "home")] == [True, False, False]
+    assert [found[v].HasField("trip") for v in ("near", "away", "home", "edge")] == [True, False, False, False]
 
 
 @pytest.mark.parametrize(
