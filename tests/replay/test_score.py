@@ -177,17 +177,23 @@ def test_baselines_on_a_driven_street(driven: tuple[Path, Network]) -> None:
     assert np.nanmax(np.abs(error[after_first])) < 40.5
     first, end = network.pstop_start[0], network.pstop_start[1]
     places = pl.read_parquet(folder / "vehicle_locations.parquet").filter(pl.col("dist_m").is_not_null())
-    for k in range(0, rows.height, 3):
+    compared = 0
+    for k in range(rows.height):
         row = rows.row(k, named=True)
         seen = places.filter(
             (pl.col("trip_id_performed") == row["trip_id_performed"])
             & (pl.col("event_timestamp").dt.epoch("ms") <= row["made_at"] * 1000)
         ).tail(1)
+        if seen.is_empty():  # told before the run began: nobody knows where it is
+            assert np.isnan(found["timetable"][k])
+            continue
         at, dist = seen["event_timestamp"].dt.epoch("ms")[0] / 1000, seen["dist_m"][0]
         planned = np.interp(dist, network.pstop_dist_m[first:end], network.pstop_arrival_s[first:end])
         pos = network.pstop_sequence[first:end].tolist().index(row["scheduled_stop_sequence"])
         expected = max(at + network.pstop_arrival_s[first + pos] - planned, row["made_at"])
         assert found["timetable"][k] == pytest.approx(expected, abs=0.01) or pos == 0
+        compared += 1
+    assert compared > 5
     assert told(np.array([0.0, 0.0]), np.array([500.0, 2000.0])) == pytest.approx([440.0, 1880.0])
 
 
