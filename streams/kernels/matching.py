@@ -187,12 +187,15 @@ def _sigma(tables, segment, prm):
 @inner
 def _fix_log(tables, segment, offset_m, heading, east, north, weigh_offset, weigh_heading, prm):
     """Log-density of a fix beside a segment of a shape, and, if it is known, of the vehicle's heading there."""
-    sigma = _sigma(tables, segment, prm)
+    sigma, kappa, spread = prm.sigma_m, prm.heading_kappa, 0.0
+    if tables.segments[segment, LOOSE] > 0.0:
+        sigma = _sigma(tables, segment, prm)
+        kappa *= prm.sigma_m / sigma
+        spread = np.log(prm.sigma_m / sigma)
     # Far out it is no error of GPS any more.
     outlying = 1.0 + min(6.0, max(0.0, offset_m / sigma - 3.0))
-    out = weigh_offset * (outlying * offset_log(offset_m, sigma) + np.log(prm.sigma_m / sigma))
+    out = weigh_offset * (outlying * offset_log(offset_m, sigma) + spread)
     if heading:
-        kappa = prm.heading_kappa * prm.sigma_m / sigma
         out += weigh_heading * heading_log(tables.segments[segment], east, north, kappa)
     return out
 
@@ -332,7 +335,15 @@ def _inject(n, fi, t, x, y, heading, east, north, obs_speed, born_speed, share, 
     if obs_speed < 3.0:
         # All that wait are at the terminals, those in service are spread along the routes.
         odds = np.log(prm.waiting_odds) if obs_speed < 1.0 else 0.0
+        reach = LAYOVER_M + 100.0
+        places = tables.at[PATTERN_WAIT]
         for p in range(times.log_prior.shape[1]):
+            at = places + 4 * p
+            if not (
+                (abs(x - tables.f[at]) < reach and abs(y - tables.f[at + 1]) < reach)
+                or (abs(x - tables.f[at + 2]) < reach and abs(y - tables.f[at + 3]) < reach)
+            ):
+                continue
             away = max(0.0, _wait_distance(tables, p, 0.0, x, y) - LAYOVER_M)
             if away < 100.0:
                 prior = odds + _birth_log(p, bucket, fi, first, tables, prm, times)
@@ -400,7 +411,7 @@ def _settle(n, ff, fi, h, prm, work):
     for i in range(kept):
         work.kept[i, 0] = np.exp(np.float64(h[i, LOG]) - h[0, LOG])
         total += work.kept[i, 0]
-    depth = 9.0 if total < 1.002 else 14.0
+    depth = prm.depth_sure if total < 1.01 else prm.depth
     while kept > 1 and h[kept - 1, LOG] < h[0, LOG] - depth:
         kept -= 1
         total -= work.kept[kept, 0]

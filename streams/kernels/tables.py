@@ -107,6 +107,8 @@ class Params(NamedTuple):
     inject_s: float
     beam: int
     beam_known: int
+    depth: float
+    depth_sure: float
     merge_m: float
     match_threshold: float
     gate_speed_mps: float
