@@ -13,6 +13,7 @@ NAMES = (
     "latency",
     "api",
     "accuracy.tracker",
+    "accuracy.recorded",
     "accuracy.headways",
     "accuracy.arrivals",
 )
