@@ -21,7 +21,7 @@ KEPT = 512  # buckets remembered
 MANY = 12  # buckets in a row that are tabulated without asking which of them matter
 DAY_S = 86_400
 CHORD_M = 20.0
-LOOSE_SHARE, LOOSE_FROM_M = 0.12, 100.0
+LOOSE_SHARE, LOOSE_FROM_M, LOOSE_M = 0.12, 100.0, 80.0
 JOINTS, JOINT_M = 0.8, 3.0  # a shape joins its stops where so many of its points are this near to one
 ALONG_S = 16  # fixes farther apart than this say nothing of the way between by their speeds
 FIX_M = 2.0
@@ -193,7 +193,7 @@ def looseness(n: Network) -> Array:
         joins = near < JOINT_M
         length = np.diff(dist)
         if joins.mean() >= JOINTS:
-            out[a : b - 1] = np.where(length >= LOOSE_FROM_M, LOOSE_SHARE * length, 0.0)
+            out[a : b - 1] = np.where(length >= LOOSE_FROM_M, np.minimum(LOOSE_SHARE * length, LOOSE_M), 0.0)
     return out
 
 

@@ -151,6 +151,9 @@ def work() -> Work:
 LAYOVER_M = 120.0  # a vehicle waits within this of a terminal
 LOITER_LOG = 5.0  # standing long says at most so much against being in service (and one less)
 AT_STOP_M = 40.0  # a vehicle that comes to stand this near to a stop probably stands at it
+BASE_S = 300.0  # out of service in one place for longer than this is at base
+FAR_M = 300.0  # detours go around a block or two: every so many metres speak against one
+KEEP_PATTERN = 0.1  # a run stays on its pattern while that is no less likely than this beside another of its way
 IDLE_S = 30.0  # a vehicle on its way to or from the depot seldom stands for longer
 SILENCE = 0.3  # odds of being in service still, of a vehicle that no longer reports its route
 MOVING = 3.0  # service begins where a vehicle stands, at a terminal, so much sooner than where it drives by
@@ -192,6 +195,8 @@ def _fix_log(tables, segment, offset_m, heading, east, north, weigh_offset, weig
         sigma = _sigma(tables, segment, prm)
         kappa *= prm.sigma_m / sigma
         spread = np.log(prm.sigma_m / sigma)
+        # A line is as far from its street all along: the next fix says the same again.
+        weigh_offset *= prm.sigma_m / sigma
     # Far out it is no error of GPS any more.
     outlying = 1.0 + min(6.0, max(0.0, offset_m / sigma - 3.0))
     out = weigh_offset * (outlying * offset_log(offset_m, sigma) + spread)
@@ -316,12 +321,19 @@ def _inject(n, fi, t, x, y, heading, east, north, obs_speed, born_speed, share, 
             total += np.exp(prior)
             log = prior + _fix_log(tables, segment, work.near[k, 2], heading, east, north, 1.0, 1.0, prm)
             n = _push(work, n, p, IN_SERVICE, work.near[k, 1], born_speed, log, work.near[k, 2], segment)
-    if route >= 0 and not reported_found:
-        # A shape drawn from stop to stop may be far from the street: look along the reported route itself.
+    if route >= 0 and (first or not reported_found):
+        # A shape drawn from stop to stop may be far from the street, the one of the other direction even farther: look
+        # along every pattern of the reported route itself.
+        near = n
         for j in range(
             tables.i[tables.at[ROUTE_PATTERN_START] + route], tables.i[tables.at[ROUTE_PATTERN_START] + route + 1]
         ):
             p = tables.i[tables.at[ROUTE_PATTERN_IX] + j]
+            known = False
+            for i in range(start, near):
+                known = known or work.h[i, H_PATTERN] == p
+            if known:
+                continue
             dist, offset, segment = snap_window(
                 tables.points, tables.i[tables.at[PATTERN_FIRST] + p], tables.i[tables.at[PATTERN_LAST] + p],
                 0.0, tables.f[tables.at[PATTERN_LENGTH_M] + p], x, y, 0,
@@ -685,14 +697,14 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                     work, n, p, IN_SERVICE, at, obs_speed, log + np.log(1.0 - np.exp(stay)) + back, offset, segment
                 )
                 log += stay
-            far = 2.0 * weigh_offset if offset > 600.0 else 0.0
+            far = weigh_offset * min(4.0, offset / FAR_M)
             n = _push(
                 work, n, -1, DEADHEAD, 0.0, 0.0, log + np.log(min(0.5, dt / prm.stray_s)) + off_network, np.nan, 0
             )
             n = _push(work, n, p, OFF_ROUTE, d, 0.0, log + off_network + loiter - far, offset, near)
         elif phase == DEADHEAD:
             dead += np.exp(log)
-            if t - ff[BASE_T] > 600.0:
+            if t - ff[BASE_T] > BASE_S:
                 n = _push(work, n, -1, AT_BASE, 0.0, 0.0, log + np.log(min(0.5, dt / 60.0)) + off_network, np.nan, 0)
             idle = -dt / IDLE_S if standing and IDLE_S <= t - ff[BASE_T] <= LOITER_LOG * IDLE_S else 0.0
             n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, log + off_network + idle, np.nan, 0)
@@ -830,7 +842,7 @@ def decide(state, s, tables, prm, said, work):
             run_mass = mass
         if mass > p_mass:
             p_best, p_mass = p, mass
-    if phase != LAYOVER and run_mass > 0.5 * p_mass:
+    if phase != LAYOVER and run_mass > KEEP_PATTERN * p_mass:
         p_best = run
     said[P_PATTERN] = p_best
     said[P_ROUTE] = tables.i[tables.at[PATTERN_ROUTE_IX] + p_best]
