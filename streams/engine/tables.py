@@ -25,6 +25,7 @@ LOOSE_SHARE, LOOSE_FROM_M, LOOSE_M = 0.12, 100.0, 80.0
 JOINTS, JOINT_M = 0.8, 3.0  # a shape joins its stops where so many of its points are this near to one
 ALONG_S = 16  # fixes farther apart than this say nothing of the way between by their speeds
 FIX_M = 2.0
+SAMPLED_MPS2 = 0.08  # of a distance from two speeds: how wrong it is grows with the square of the time between them
 STANDING_SHARE = 0.05  # of the odometer's variance while a vehicle stands
 
 
@@ -40,8 +41,9 @@ def along_gains(settings: TrackSettings) -> Array:
 
     Row k is for fixes about k seconds apart: what is left of the error, then the gains of place and error of a vehicle
     that drives, and of one that stands. They are the steady state of a Kalman filter: the place moves by the reported
-    speed with `odometry_m2_s` of variance a second, the error is a first-order Gauss-Markov process of `sigma_m` that
-    forgets in half of `offset_tempering_s`, and a fix adds `FIX_M` of its own.
+    speed with `odometry_m2_s` of variance a second, and by what the speed did between the two reports; the error is a
+    first-order Gauss-Markov process of `sigma_m` that forgets in half of `offset_tempering_s`, and a fix adds `FIX_M`
+    of its own.
     """
     tau = settings.offset_tempering_s / 2.0
     out = np.zeros((ALONG_S, 5))
@@ -52,7 +54,7 @@ def along_gains(settings: TrackSettings) -> Array:
         move = np.diag([1.0, keep])
         out[row, 0] = keep
         for column, odometry in ((1, settings.odometry_m2_s), (3, STANDING_SHARE * settings.odometry_m2_s)):
-            added = np.diag([odometry * dt, settings.sigma_m**2 * (1.0 - keep**2)])
+            added = np.diag([odometry * dt + (SAMPLED_MPS2 * dt * dt) ** 2, settings.sigma_m**2 * (1.0 - keep**2)])
             spread = np.diag([settings.sigma_m**2, settings.sigma_m**2])
             gains = see
             for _ in range(500):

@@ -96,6 +96,8 @@ START_AFTER_LAYOVER_M = 500.0  # the same, if the vehicle was seen waiting: reco
 RESTART_M = 150.0  # a step back farther than this is another run
 FULL_CELL_M = 10.0  # shorter pieces of a cell say nothing of its pace
 PULL_AWAY_MPS = 4.0  # at least, when a vehicle moves off
+BRAKE_S, PULL_S = 0.5, 0.55  # seconds that a stop costs per m/s: half of the speed over 1 and 0.9 m/s2
+UNSEEN_DWELL_S = 4.0  # beyond that, a step that takes so much longer than driving had a stop in it
 
 
 @inner
@@ -283,6 +285,37 @@ def _start_run(ff, fi, tables, times, facts, to, p, dist_m, speed_mps, reported_
 
 
 @inner
+def _stop_between(ff, fi, tables, facts, to, from_m, from_t, to_m, t):
+    """Where a step is slower than driving and has a stop in it, the vehicle stood there: the visit, unseen.
+
+    Returns from where and when the rest of the step goes on.
+    """
+    p = fi[RUN_PATTERN]
+    gates, count = (
+        tables.i[tables.at[PGATE_START] + p],
+        tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
+    )
+    gate = fi[NEXT_GATE]
+    while gate < count and tables.f[tables.at[PGATE_DIST_M] + gates + gate] < to_m:
+        if tables.i[tables.at[PGATE_STOP_POS] + gates + gate] >= 0:
+            break
+        gate += 1
+    if gate >= count or tables.f[tables.at[PGATE_DIST_M] + gates + gate] >= to_m:
+        return from_m, from_t
+    running = max(PULL_AWAY_MPS, ff[RUN_V])
+    place = max(from_m, tables.f[tables.at[PGATE_DIST_M] + gates + gate])
+    arrival = from_t + (place - from_m) / running + BRAKE_S * running
+    departure = t - (to_m - place) / running - PULL_S * running
+    if departure - arrival < UNSEEN_DWELL_S:
+        return from_m, from_t
+    _cross(ff, fi, tables, facts, to, from_m, from_t, place - 0.01, arrival, t)
+    while fi[NEXT_GATE] <= gate:
+        _pass_gate(ff, fi, tables, facts, to, arrival, True, t)
+    _depart(ff, fi, facts, to, departure, t)
+    return place, departure
+
+
+@inner
 def _move(ff, fi, tables, prm, facts, to, dist_m, t):
     """The run goes on to `dist_m` at time `t`."""
     from_m, from_t = ff[RUN_D], ff[RUN_T]
@@ -302,10 +335,11 @@ def _move(ff, fi, tables, prm, facts, to, dist_m, t):
     if fi[STANDING] == 1 or gain < 0.3 * dt:
         if np.isnan(ff[STAND_T]):
             running = max(PULL_AWAY_MPS, ff[RUN_V])
+            brake_s = BRAKE_S * running
             if gain > 5.0:
-                ff[STAND_T] = min(t, from_t + gain / running)
+                ff[STAND_T] = min(t, from_t + gain / running + brake_s)
             else:
-                ff[STAND_T] = min(from_t, ff[BEFORE_T] + (from_m - ff[BEFORE_D]) / running)
+                ff[STAND_T] = min(from_t, ff[BEFORE_T] + (from_m - ff[BEFORE_D]) / running + brake_s)
         _cross(ff, fi, tables, facts, to, from_m, from_t, to_m, t, t)
         gates, count = (
             tables.i[tables.at[PGATE_START] + p],
@@ -329,14 +363,18 @@ def _move(ff, fi, tables, prm, facts, to, dist_m, t):
                 _note_passing(ff, fi, facts, to, fi[VISIT_GATE], ff[VISIT_ARRIVAL], np.nan, SCHEDULED, 1, t)
     else:
         begin = from_t
-        if not np.isnan(ff[STAND_T]):
+        stood = not np.isnan(ff[STAND_T])
+        if stood:
             begin = max(from_t, t - gain / max(PULL_AWAY_MPS, ff[RUN_V]))
             ff[STAND_T] = np.nan
         if _visiting(ff, fi):
             _depart(ff, fi, facts, to, begin, t)
+        if not stood:
+            from_m, begin = _stop_between(ff, fi, tables, facts, to, from_m, begin, to_m, t)
         _cross(ff, fi, tables, facts, to, from_m, begin, to_m, t, t)
-        ff[BEFORE_D], ff[BEFORE_T] = from_m, from_t
-        ff[RUN_V] += 0.5 * (gain / dt - ff[RUN_V])
+        ff[BEFORE_D], ff[BEFORE_T] = ff[RUN_D], from_t
+        faster = gain / dt - ff[RUN_V]
+        ff[RUN_V] += (0.5 if faster > 0.0 else 0.15) * faster  # of driving: steps with a stop in them are slower
     ff[RUN_D], ff[RUN_T] = to_m, t
 
 

@@ -149,6 +149,7 @@ def work() -> Work:
 
 
 LAYOVER_M = 120.0  # a vehicle waits within this of a terminal
+STOOD_S = 10.0  # between fixes this far apart a vehicle may have come from afar and stand
 LOITER_LOG = 5.0  # standing long says at most so much against being in service (and one less)
 AT_STOP_M = 40.0  # a vehicle that comes to stand this near to a stop probably stands at it
 BASE_S = 300.0  # out of service in one place for longer than this is at base
@@ -548,17 +549,18 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
     loiter = -dt / prm.loiter_s if standing and prm.loiter_s <= t - ff[BASE_T] <= LOITER_LOG * prm.loiter_s else 0.0
     odometer = reported and dt < len(prm.along)
     stops = standing and fi[STANDING] == 0
+    stood = standing and (dt < STOOD_S or not stops)  # for all of the step: it has not come here only now
     keep = gain_bias = 0.0
     if odometer:
         row = int(dt)
         keep, gain, gain_bias = (
             prm.along[row, 0],
-            prm.along[row, 3 if standing else 1],
-            prm.along[row, 4 if standing else 2],
+            prm.along[row, 3 if stood else 1],
+            prm.along[row, 4 if stood else 2],
         )
     else:
         gain = 1.0 - np.exp(-dt / prm.gain_s)
-        if standing:
+        if stood:
             gain *= 0.2
     ease = 1.0 - np.exp(-dt / 15.0)
 

@@ -47,7 +47,7 @@ class Course:
         return rows[:, [g.C_CELL, g.C_ENTERED, g.C_RUNNING, g.C_DISTANCE]] - np.array([0.0, T0, 0.0, 0.0])
 
 
-@given(st.lists(st.tuples(st.floats(1.0, 30.0), st.floats(1.5, 20.0)), min_size=1, max_size=20))
+@given(st.lists(st.tuples(st.floats(1.0, 30.0), st.floats(7.0, 10.0)), min_size=1, max_size=20))
 def test_gates_are_passed_when_the_course_says(steps):
     course = Course()
     t, d = 0.0, 150.0  # seen first beyond the start: nothing before is told
@@ -70,7 +70,28 @@ def test_gates_are_passed_when_the_course_says(steps):
             assert relation == g.SCHEDULED
     for cell, _, running, distance in course.cells():
         assert cell >= 0
-        assert 1.5 - 1e-5 <= distance / running <= 20.0 + 1e-5
+        assert 7.0 - 1e-5 <= distance / running <= 10.0 + 1e-5
+
+
+@given(st.floats(15.0, 60.0), st.floats(20.0, 90.0))
+def test_a_slow_step_with_a_stop_in_it_had_a_visit_that_nobody_saw(dt, beyond):
+    course = Course()
+    stop = course.stops[1]
+    place = course.gates[stop]
+    t = 0.0
+    for d in np.arange(place - 180.0, place - 15.0, 40.0):  # 8 m/s
+        course.at(t, d)
+        t += 5.0
+    last_t, last_d = t - 5.0, d
+    course.at(last_t + dt, place + beyond)
+    arrival, departure, _ = course.passings()[1, stop]
+    lost = dt - (place + beyond - last_d) / 8.0 - 8.0 * (g.BRAKE_S + g.PULL_S)
+    if lost < g.UNSEEN_DWELL_S - 1e-6:
+        assert departure == arrival
+    elif lost > g.UNSEEN_DWELL_S + 1e-6:
+        assert departure - arrival == pytest.approx(lost, abs=1e-6)
+        assert arrival == pytest.approx(last_t + (place - last_d) / 8.0 + 8.0 * g.BRAKE_S, abs=1e-6)
+    assert last_t <= arrival <= departure <= last_t + dt
 
 
 def test_dwell_stands_between_arrival_and_departure_and_is_no_running_time():
