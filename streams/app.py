@@ -399,5 +399,5 @@ def command(gtfs: Path, stages: str) -> None:
             "city": lambda: City(network, settings, learned=learned_of(settings)),
         }
         run(settings, [make[name]() for name in names], network.hash, describe(network))
-    except (WrongSetting, FeedError, UnusableProfile, OSError) as error:
+    except (WrongSetting, FeedError, UnusableProfile) as error:
         raise click.ClickException(str(error)) from None

@@ -1,12 +1,15 @@
 import logging
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from streams import app
 from streams.settings import Settings, WrongSetting
+
+CITY = Path(__file__).parent.parent / "fixtures" / "data" / "city.zip"
 
 
 def test_a_line_of_a_library_is_written_once_in_a_while():
@@ -50,6 +53,17 @@ def test_a_feed_that_cannot_be_used_is_said_without_a_traceback(tmp_path, monkey
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
     assert "feed.zip" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("city.zip", "city.zip: this is no profile"), ("none", "none: No such file")]
+)
+def test_a_wrong_profile_is_refused_before_any_traffic(monkeypatch, name, said):
+    monkeypatch.setenv("KORIDOR_BROKERS", "127.0.0.1:9")
+    monkeypatch.setenv("KORIDOR_CITY_PROFILE", str(CITY.with_name(name)))
+    result = CliRunner().invoke(app.command, ["--gtfs", str(CITY)])
+    assert result.exit_code == 1
+    assert said in result.output
 
 
 async def test_a_taken_metrics_port_is_named(monkeypatch):

@@ -60,9 +60,11 @@ def unpack(data: bytes) -> tuple[About, dict[str, Any]]:
 
 
 def read_profile(path: Path) -> tuple[About, dict[str, Any]]:
-    """A profile's file. Raises UnusableProfile with the file's name, OSError."""
+    """A profile's file. Raises UnusableProfile with the file's name."""
     try:
         return unpack(path.read_bytes())
+    except OSError as error:
+        raise UnusableProfile(f"{path}: {error.strerror}") from None
     except UnusableProfile as wrong:
         raise UnusableProfile(f"{path}: {wrong}") from None
 
