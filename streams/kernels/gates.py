@@ -93,6 +93,7 @@ BEFORE_STOP_M = 35.0  # a vehicle that stands this far before a stop's place ser
 BEYOND_STOP_M = 25.0  # and this far beyond
 START_M = 100.0  # a run that is seen first within this of its start began there
 START_AFTER_LAYOVER_M = 500.0  # the same, if the vehicle was seen waiting: recognising the start takes some pings
+END_AT_LAYOVER_M = 300.0  # one that waits at the terminal has been at the last stop, though it turned off before it
 RESTART_M = 150.0  # a step back farther than this is another run
 FULL_CELL_M = 10.0  # shorter pieces of a cell say nothing of its pace
 PULL_AWAY_MPS = 4.0  # at least, when a vehicle moves off
@@ -222,8 +223,8 @@ def _unseen(ff, fi, tables, facts, to, to_m, relation, t):
 
 
 @inner
-def end_run(ff, fi, tables, facts, to, t):
-    """The run is over; near its terminal the last gates count as passed."""
+def end_run(ff, fi, tables, facts, to, t, reach_m):
+    """The run is over; the last gates count as passed if it came within `reach_m` of them."""
     p = fi[RUN_PATTERN]
     if p < 0:
         return
@@ -231,7 +232,7 @@ def end_run(ff, fi, tables, facts, to, t):
         tables.i[tables.at[PGATE_START] + p],
         tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
     )
-    if tables.f[tables.at[PGATE_DIST_M] + gates + count - 1] - ff[RUN_D] <= START_M:
+    if tables.f[tables.at[PGATE_DIST_M] + gates + count - 1] - ff[RUN_D] <= reach_m:
         if _visiting(ff, fi) and fi[NEXT_GATE] < count:
             _depart(ff, fi, facts, to, ff[RUN_T], t)
         time = ff[STAND_T] if ff[STAND_T] <= ff[RUN_T] else ff[RUN_T]
@@ -393,7 +394,7 @@ def follow(state, s, t, said, reported_trip, tables, prm, times, facts, to):
                     _depart(ff, fi, facts, to, ff[RUN_T], t)
                 fi[RUN_OFF] = 1
             else:
-                end_run(ff, fi, tables, facts, to, t)
+                end_run(ff, fi, tables, facts, to, t, START_M)
             return
         dist = said[P_DIST]
         if dist != dist:  # on this pattern, but not yet known where
@@ -405,11 +406,11 @@ def follow(state, s, t, said, reported_trip, tables, prm, times, facts, to):
         ):
             _move(ff, fi, tables, prm, facts, to, dist, t)
         else:
-            end_run(ff, fi, tables, facts, to, t)
+            end_run(ff, fi, tables, facts, to, t, START_M)
             _start_run(ff, fi, tables, times, facts, to, p, dist, said[P_SPEED], reported_trip, t)
     elif phase == LAYOVER:
-        end_run(ff, fi, tables, facts, to, t)
+        end_run(ff, fi, tables, facts, to, t, END_AT_LAYOVER_M)
         fi[WAITED] = 1
     elif phase in (DEADHEAD, AT_BASE) or (fi[RUN_PATTERN] >= 0 and t - ff[RUN_T] > prm.forget_s):
-        end_run(ff, fi, tables, facts, to, t)
+        end_run(ff, fi, tables, facts, to, t, START_M)
         fi[WAITED] = 0
