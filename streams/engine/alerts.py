@@ -4,6 +4,7 @@ A rule looks at the city on the grid of record time and sights conditions (sight
 they are told is the same for all rules (episodes.py), and so are the words of a place and a time.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -487,7 +488,9 @@ def _columns(told: list[dict[str, Any]]) -> Columns:
 
 
 def _span(seconds: float) -> str:
-    """A span of time as one says it: 45 s, 12 min, 1 h 05."""
+    """A span of time as one says it: 45 s, 12 min, 2 h 05; NaN is an unknown one."""
+    if math.isnan(seconds):
+        return "an unknown time"
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

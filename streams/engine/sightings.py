@@ -112,8 +112,8 @@ def no_service(view: View) -> Sightings:
     """A route and direction that has lost its last bus though service is planned now."""
     state, alerts, at = view.state, view.alerts, view.at
     if at - view.state.heard >= alerts.source_silent_s:
-        r = state.episodes["no_service"].key  # nothing is known: what was so stays so
-        r = r[r < len(state.served_at)]
+        known = state.episodes["no_service"]  # nothing is known: what was told stays so, what had begun does not go on
+        r = known.key[known.revision >= 0]
         return Sightings.of(r, value=state.served_at[r], target=alerts.planned_now(at)[r])
     since = state.served_at
     planned_s = alerts.planned_now(at)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from streams.engine.alerts import RULES, Alerts
+from streams.engine.alerts import RULES, Alerts, _span
 from streams.engine.city import City
 from streams.engine.headways import Headways
 from streams.settings import City as CitySettings
@@ -15,8 +15,8 @@ STREET = "A--------B--------C--------D--------E"
 class Watch:
     """A city with headways and alerts that is fed facts in time order and asked on the grid."""
 
-    def __init__(self, **city):
-        self.network, self.drawing = draw(STREET, {"R": "ABCDE", "R-back": "EDCBA"}, headway_s=600.0)
+    def __init__(self, hours=("05:00:00", "24:00:00"), **city):
+        self.network, self.drawing = draw(STREET, {"R": "ABCDE", "R-back": "EDCBA"}, headway_s=600.0, hours=hours)
         settings = Settings(city=CitySettings(**city))
         headways = Headways(self.network, settings)
         self.city = City(self.network, settings, parts=(headways, Alerts(self.network, settings, headways)))
@@ -220,6 +220,41 @@ def test_a_route_that_loses_its_last_bus_while_service_is_planned_has_none():
     back = log.run("v2", "R", seven + 3010)
     rows = [r for f in back[:20] for r in watch.at(f.time, [f])]
     assert [r["revision"] for r in kinds(rows, "no_service") if r["active_to"] == r["active_to"]] == [1]
+
+
+def test_a_route_without_service_is_not_told_of_while_the_source_is_silent_and_the_plan_ends():
+    watch = Watch(hours=("05:00:00", "08:00:00"), no_service_s=600.0, alert_after_s=300.0)
+    log = watch.log
+    run = log.run("v1", "R", "07:00:00")
+    run = [f.again(time=f.time + log.clock("07:37:00") - run[-1].time) for f in run]
+    gone = run[-1].again(time=run[-1].time + 5, run=None, trip_type="Deadhead")
+    others = log.run("o", "R-back", log.clock("07:30:00"), first=0, last=1, delays=[(0, 3600.0)])
+    facts = [f for f in [*run, gone, *others] if f.time < log.clock("07:57:30")]
+    rows = watch.drive(facts, log.clock("07:57:30"))
+    key = watch.state.parts["alerts"].episodes["no_service"].key
+    assert [watch.network.route_dir_direction[k] for k in key] == [0], "it has begun"
+    for at in range(int(log.clock("07:57:35")), int(log.clock("08:10:00")), 5):
+        rows += watch.at(float(at))
+    assert not kinds(rows, "no_service")
+    assert kinds(rows, "source_silent")
+
+
+def test_a_route_without_service_stays_so_while_the_source_is_silent():
+    watch = Watch(hours=("05:00:00", "08:00:00"), no_service_s=600.0)
+    log = watch.log
+    run = log.run("v1", "R", "07:00:00")
+    gone = run[-1].again(time=run[-1].time + 5, run=None, trip_type="Deadhead")
+    others = log.run("o", "R-back", log.clock("07:00:00"), first=0, last=1, delays=[(0, 3600.0)])
+    facts = [f for f in [*run, gone, *others] if f.time < log.clock("07:50:00")]
+    rows = watch.drive(facts, log.clock("07:50:00"))
+    for at in range(int(log.clock("07:50:05")), int(log.clock("08:10:00")), 5):
+        rows += watch.at(float(at))
+    assert [(r["direction_id"], r["revision"]) for r in kinds(rows, "no_service")] == [(0, 0)], "nothing is known"
+
+
+def test_a_span_of_time_is_said_as_one_says_it():
+    spans = (45.0, 720.0, 3900.0, 7500.0, float("nan"))
+    assert [_span(s) for s in spans] == ["45 s", "12 min", "65 min", "2 h 05", "an unknown time"]
 
 
 def test_a_vehicle_in_service_that_falls_silent_is_lost_until_it_is_heard_again():
