@@ -7,6 +7,7 @@ is unknown, and no vehicle leads itself. The words are TIDES's and the operators
 """
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,8 @@ class Headways:
         self.overnight_s = settings.city.overnight_s
         self.hole_s = settings.city.hole_s
         self.rings = rings_of(network, settings.city.gate_every, self._owner())
+        # with the network, the ring of every pattern's gate says all of what a number of a ring means
+        self._rings_hash = blake2b(self.rings.of_pgate.tobytes(), digest_size=16).hexdigest()
         self.planned = Planned(network, self.rings)
         self.targets = Targets(network, settings)
         names = [network.gate_ids[g] for g in self.rings.gate_ix.tolist()]
@@ -174,6 +177,7 @@ class Headways:
         time = state.time[used][held]
         base = float(time.min()) if len(time) else 0.0
         return {
+            "rings": self._rings_hash,
             "ring": used.astype(np.int32),
             "count": count.astype(np.int8),
             "base": np.array([base]),
@@ -190,10 +194,10 @@ class Headways:
         }
 
     def load(self, tree: Any, same_network: bool) -> State:
-        """The rings of the same network; under another one they fill again within a headway."""
+        """The same rings; under another network, or settings that draw others, they fill again within a headway."""
         state = self.fresh()
         state.heard, state.holes = Heard.load(tree["heard"]), tree["holes"]
-        if not same_network:
+        if not same_network or tree.get("rings") != self._rings_hash:
             return state
         used = tree["ring"]
         state.count[used] = tree["count"]

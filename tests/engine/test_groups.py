@@ -80,3 +80,31 @@ def test_without_groups_nothing_is_told_of_them():
     own, group = told(log, network, [log.run("r1", "R", "07:00:00")], route_groups="")
     assert own
     assert not group
+
+
+@pytest.mark.parametrize("after", [{"gate_every": 1}, {"route_groups": "R,S,T"}, {"route_groups": ""}])
+def test_a_snapshot_of_other_rings_fills_them_anew_and_keeps_the_other_parts(after):
+    network, drawing = draw(STREET, ROUTES, headway_s=600.0)
+    log = Log(network, drawing)
+
+    def stage(**city):
+        settings = Settings(city=CitySettings(**city))
+        return City(network, settings, (Headways(network, settings), GroupHeadways(network, settings)))
+
+    before, now = stage(), stage(**after)
+    state = before.fresh(0)
+    for vehicle, route, start in (("r1", "R", "07:00:00"), ("s1", "S", "07:03:00")):
+        run = log.run(vehicle, route, start)
+        before.advance(state, log.record(run), run[-1].time)
+    carried = now.load(before.dump(state), 0)
+    assert not carried.parts["group_headways"].count.any(), "its rings are numbered otherwise"
+    own = carried.parts["headways"]
+    if "gate_every" in after:
+        assert not own.count.any()
+    else:
+        assert np.array_equal(own.count, state.parts["headways"].count), "these are as they were"
+    assert np.array_equal(own.heard.count, state.parts["headways"].heard.count)
+    run = log.run("r2", "R", "07:10:00")
+    said = now.advance(carried, log.record(run), run[-1].time)
+    leaders = {r["leader_id"] for r in rows_of(said["headways"]) if r["stop_id"] == "C"}
+    assert leaders == {None if "gate_every" in after else "r1"}
