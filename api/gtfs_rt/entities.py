@@ -15,6 +15,7 @@ from streams import messages
 # A vehicle farther than this from its trip's shape is on a detour, or not on that trip. Consumers draw the line at
 # 200 m, on an Earth of their own and with coordinates rounded to half a metre.
 FAR_M = 190.0
+TERMINAL_M = 250.0  # this close to its first stop a bus may still be waiting for it, as the estimates take it
 
 _ARRIVAL = tuple(messages.ARRIVAL)
 SEQUENCE, STOP, MADE_AT = (_ARRIVAL.index(n) for n in ("scheduled_stop_sequence", "stop_id", "made_at"))
@@ -83,15 +84,25 @@ def trip_update(
         at.append((i, row))
     if not at:
         return None, {}, 0.0
+    timed = trip if trip and not trip.windows else None
+    planned = network.schedule.planned(timed, known.run.trip_id_performed[:10]) if timed else []
     times: dict[int, int] = {}
     last = now - 1  # no stop ahead has been reached yet
+    waits = (
+        at[0][0] == 1  # the estimates of a bus that waits begin where it will arrive first
+        and bool(planned)
+        and stop_ids[0] != stop_ids[1]
+        and vehicle is not None
+        and at_origin(vehicle, network)
+        and (vehicle.data["trip_type"] == "Layover" or round(planned[0]) > now)
+    )
+    if waits:
+        last = times[0] = max(round(planned[0]), now)
     for i, row in at:
         last = times[i] = max(round(row[TOLD]), last + 1)
     width = {i: max(1, round(row[P90] - row[P10])) for i, row in at}
-    until = float(times[at[0][0]])
-    timed = trip if trip and not trip.windows else None
-    planned = network.schedule.planned(timed, known.run.trip_id_performed[:10]) if timed else []
-    if timed:
+    until = float(times[min(times)])
+    if planned:
         until = min(until, _keep_passed(times, told, planned, stop_ids, now))
     added = known.is_added(flavor)
     if added and trip:
@@ -104,8 +115,10 @@ def trip_update(
             event["delay"] = times[i] - round(planned[i])
         if i in width:
             event["uncertainty"] = width[i]
-        update: Fields = {"arrival": event}
-        if otp:
+        update: Fields = {}
+        if otp or i > 0 or not waits:
+            update["arrival"] = event
+        if otp or (i == 0 and waits):
             update["departure"] = event
         if trip:
             update |= {"stop_sequence": pattern["stop_sequences"][i], "stop_id": stop_ids[i]}  # type: ignore[index]
@@ -134,6 +147,15 @@ def trip_update(
     if vehicle_id is not None:
         body["vehicle"] = _vehicle(vehicle_id, vehicle.data if vehicle else {})
     return {"id": known.run.trip_id_performed, "trip_update": body}, times, until
+
+
+def at_origin(vehicle: Entity, network: NetworkView) -> bool:
+    """Whether a vehicle is where it would wait for its run to begin: a terminal is a zone around the first stop."""
+    d = vehicle.data
+    pattern = network.patterns.get(d["pattern_id"])
+    if pattern is None or d["dist_m"] is None:
+        return bool(d["trip_type"] == "Layover")
+    return bool(d["dist_m"] < pattern["stop_dist_m"][0] + TERMINAL_M)
 
 
 def _keep_passed(

@@ -185,12 +185,13 @@ class Feeds:
                     trip_id, route_id, direction_id = (rows[0][i] for i in _OF_RUN)
                     known = trips.learn(Run(run, trip_id, route_id, direction_id, None))
                 found = made.get(run)
-                if found is None or now > found.until or found.source != (known, rows):
+                source = (known, rows, vehicle is not None and entities.at_origin(vehicle, trips.network))
+                if found is None or now > found.until or found.source != source:
                     told = self._told.get(run, {})
                     fields, self._told[run], until = entities.trip_update(
                         known, rows, trips.network, vehicle, told, now, flavor
                     )
-                    found = _Made((known, rows), fields, until)
+                    found = _Made(source, fields, until)
             except WRONG:
                 self.bad_entities += 1
                 continue

@@ -1,9 +1,10 @@
 """Entities: what a TripUpdate, a position and an alert say, and what they never say."""
 
+from functools import cache
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from api.gtfs_rt import entities
@@ -131,11 +132,70 @@ def test_a_timed_trip_too_rises_whatever_was_passed(shift, errors, remembered):
     assert until >= now
 
 
-def entity(**more):
+@cache
+def at_terminal(trip_type, dist_m, run=None):
+    """The bus of the timed trip at W, before it leaves."""
+    place = {"route_id": "2", "pattern_id": "2:0:cccccc", "stop_id": "C2", "stop_sequence": 2}
+    return entity("B9", trip_type=trip_type, dist_m=dist_m, trip_id_performed=run, trip_id_scheduled=None, **place)
+
+
+WAITING = st.sampled_from(
+    [
+        ("Layover", None, None),
+        ("Layover", 0.0, None),
+        ("Layover", 40.0, TIMED.trip_id_performed),
+        ("In service", 40.0, TIMED.trip_id_performed),
+        (None, 240.0, None),
+    ]
+)
+
+
+@given(WAITING, st.floats(-1200, 1200), st.floats(-600, 600), st.booleans(), st.sampled_from([None, "otp"]))
+def test_a_bus_that_waits_at_its_origin_has_not_served_it(waiting, shift, error, remembered, flavor):
+    now = int(SEVEN[0] + shift)
+    assume(waiting[0] == "Layover" or now < SEVEN[0])  # else it stands on its way and has left
+    made = [east("C2", 2, SEVEN[1] + error), east("X", 3, SEVEN[2] + error)]
+    told = {0: now - 200} if remembered else {}
+    found, _, until = update(TIMED, made, now, flavor, told, at_terminal(*waiting))
+    first, *ahead = found["stop_time_update"]
+    leaves = max(round(SEVEN[0]), now)
+    assert (first["stop_id"], first["stop_sequence"]) == ("W", 1)
+    assert first["departure"] == {"time": leaves, "delay": leaves - round(SEVEN[0])}
+    assert first.get("arrival", first["departure"]) == first["departure"]
+    assert ("arrival" in first) == (flavor == "otp")
+    times = [leaves, *(u["arrival"]["time"] for u in ahead)]
+    assert [u["stop_id"] for u in ahead] == ["C2", "X"]
+    assert all(b - a >= 1 for a, b in pairwise(times))
+    assert until == leaves
+
+
+@pytest.mark.parametrize(
+    ("trip_type", "dist_m", "made"),
+    [
+        ("In service", 600.0, [("C2", 2, 1), ("X", 3, 2)]),  # gone early
+        ("Layover", 20.0, [("X", 3, 2)]),  # it has been at C2: this is no wait for W
+        (None, None, [("C2", 2, 1), ("X", 3, 2)]),  # nobody knows where it is
+    ],
+)
+def test_a_bus_that_left_its_origin_early_has_served_it(trip_type, dist_m, made):
+    now = int(SEVEN[0]) - 100
+    run = TIMED.trip_id_performed
+    found, _, _ = update(TIMED, [east(s, n, SEVEN[i]) for s, n, i in made], now, None, {}, None)
+    assert found["stop_time_update"][0]["arrival"]["time"] <= now
+    found, _, _ = update(
+        TIMED, [east(s, n, SEVEN[i]) for s, n, i in made], now, None, {}, at_terminal(trip_type, dist_m, run)
+    )
+    first = found["stop_time_update"][0]
+    assert first["stop_id"] == "W"
+    assert "departure" not in first
+    assert first["arrival"]["time"] <= now
+
+
+def entity(vehicle_id="B1", **more):
     view = factory.View(factory.Api())
     view.apply("network", factory.network(), NOW)
-    view.apply("positions", factory.positions(bus("B1", **more)), NOW)
-    return view.publish(NOW).vehicles["B1"]
+    view.apply("positions", factory.positions(bus(vehicle_id, **more)), NOW)
+    return view.publish(NOW).vehicles[vehicle_id]
 
 
 def test_a_position_says_where_and_on_which_trip():
