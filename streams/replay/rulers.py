@@ -85,6 +85,7 @@ class Errors:
     bias_s: float  # mean error; positive: buses come later than said
     mae_by_bin_s: list[float]  # by BINS_S of actual time left
     bias_by_bin_s: list[float]
+    n_by_bin: list[int]
     wobble_s: float  # mean change of the predicted time from one minute to the next
 
     def overall(self, ruler: Ruler) -> float:
@@ -114,6 +115,7 @@ def errors(made_at: Array, actual: Array, predicted: Array, identity: Array) -> 
         bias_s=mean(error[near]),
         mae_by_bin_s=[mean(np.abs(e)) for e in by_bin],
         bias_by_bin_s=[mean(e) for e in by_bin],
+        n_by_bin=[len(e) for e in by_bin],
         wobble_s=mean(np.abs(np.diff(predicted[order]))[follows]),
     )
 

@@ -54,7 +54,7 @@ class Score:
             yield name, "bias", "0-30 min", found.bias_s, "s", found.n
             yield name, "wobble", "0-30 min", found.wobble_s, "s", found.n
             for k, (low, high) in enumerate(BINS_S):
-                n = found.counts[MBTA.name][k]
+                n = found.n_by_bin[k]
                 yield name, "MAE", minutes(low, high), found.mae_by_bin_s[k], "s", n
                 yield name, "bias", minutes(low, high), found.bias_by_bin_s[k], "s", n
         i = self.intervals

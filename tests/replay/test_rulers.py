@@ -65,6 +65,14 @@ def test_a_window_without_estimates_has_no_share_and_the_score_none() -> None:
     assert math.isnan(found.overall(MBTA))
 
 
+def test_bins_count_what_their_errors_are_of() -> None:
+    """A ruler's first window also takes what stands when the bus has just come; errors by bin are of buses to come."""
+    found = errors(np.zeros(3), np.array([-20.0, 60, 100]), np.array([5.0, 50, 120]), np.arange(3))
+    assert found.counts["MBTA"] == [3, 0, 0, 0]
+    assert found.n_by_bin == [2, 0, 0, 0]
+    assert found.mae_by_bin_s[0] == pytest.approx((10 + 20) / 2)
+
+
 def test_wobble_is_the_change_from_one_minute_to_the_next() -> None:
     """Bus 1 told 500, 530, 510 in three minutes; bus 2 told 900, then (a minute left out) 990."""
     made = np.array([0.0, 60, 120, 0, 120])

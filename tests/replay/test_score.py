@@ -104,6 +104,15 @@ def test_counts_of_what_was_served(tmp_path: Path) -> None:
     assert found.intervals.early[-1] == pytest.approx(20.0)
 
 
+def test_figures_by_bin_say_how_many_they_are_of(tmp_path: Path) -> None:
+    """Bus comes at 110 s: what stands at 60 s is of the next minutes, what stands at 120 s is after the event."""
+    run_of(tmp_path, [said(55, 1, 130), said(115, 1, 140)], [came(1, 110)])
+    found = score(served(tmp_path), {})
+    n = {(figure, bin_): n for name, figure, bin_, _, _, n in found.rows() if name == "p50"}
+    assert n["MBTA", "0-3 min"] == 2
+    assert n["MAE", "0-3 min"] == n["bias", "0-3 min"] == n["MAE", "0-30 min"] == 1
+
+
 def test_a_cold_start_may_be_left_out(tmp_path: Path) -> None:
     run_of(tmp_path, [said(55 + 60 * k, 1, 400) for k in range(5)], [came(1, 400)])
     rows = served(tmp_path, skip_s=130.0).rows
