@@ -30,13 +30,18 @@ def learn(
 ) -> tuple[About, bytes]:
     """What a recording teaches, on top of the profile `begin_with`: a summary, and the profile's bytes.
 
-    Raises UnusableProfile.
+    Raises UnusableProfile, and UnusableSource where no row of the recording is usable.
     """
     from streams.engine.arrivals import Arrivals  # kernels behind them: --help does without
     from streams.engine.city import City
     from streams.engine.congestion import Congestion
     from streams.engine.track import Track
 
+    height = recording.frame.height
+    if not height:
+        raise UnusableSource(
+            f"none of the {recording.rows:,} rows is usable; `koridor replay` writes why into rejects.parquet"
+        )
     before, known = profile.unpack(begin_with) if begin_with is not None else (None, None)
     settings = settings or Settings()
     settings = replace(
@@ -50,20 +55,19 @@ def learn(
     track.warm_up()
     city.warm_up()
     tracked, state = track.fresh(0), city.fresh(0)
-    height, shown, now = recording.frame.height, time.monotonic(), float("nan")
+    shown = time.monotonic()
     for group in groups(recording):
-        now = group.record_time
-        facts, _ = track.advance(tracked, group.pings, now, group.first_row)
-        city.advance(state, facts, now)
+        facts, _ = track.advance(tracked, group.pings, group.record_time, group.first_row)
+        city.advance(state, facts, group.record_time)
         if time.monotonic() - shown > 0.2:
             shown = time.monotonic()
             tell("learning", group.first_row, height)
-    for group in quiet(recording, settings) if height else ():
+    for group in quiet(recording, settings):
         facts, _ = track.advance(tracked, group.pings, group.record_time, group.first_row)
         city.advance(state, facts, group.record_time)
     learned = city.learned(state)
     times = recording.frame["record_time"]
-    first, last = (float(times[0]), float(times[-1])) if height else (float("nan"), float("nan"))
+    first, last = float(times[0]), float(times[-1])
     about = About(
         network=network.hash,
         feed_version=network.feed_version,

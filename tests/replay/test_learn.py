@@ -10,6 +10,7 @@ from streams.engine import profile
 from streams.replay.learn import command, learn
 from streams.replay.run import command as replay_command
 from streams.replay.run import replay
+from streams.sources.recording import UnusableSource
 from tests.drawing import draw
 from tests.replay.test_run import STREET, drive, recording
 
@@ -38,6 +39,21 @@ def test_learning_a_street() -> None:
 def test_learning_twice_gives_the_same_bytes() -> None:
     network, drawing = draw(STREET, {"R": "ABCD"}, headway_s=300)
     assert learn(recording(drive(drawing)), network) == learn(recording(drive(drawing)), network)
+
+
+def test_nothing_is_learned_from_rows_that_nobody_can_use(tmp_path: Path) -> None:
+    """No profile is written, and the one that was to be gone on from stays as it is."""
+    network, _ = draw(STREET, {"R": "ABCD"}, headway_s=300)
+    nowhere = pl.DataFrame({"vehicle_id": ["v", "v"], "timestamp": [None, None], "lat": 0.0, "lon": 0.0})
+    nowhere = nowhere.cast({"timestamp": pl.Float64})
+    with pytest.raises(UnusableSource, match="none of the 2 rows is usable"):
+        learn(recording(nowhere), network)
+    pings, out = tmp_path / "pings.csv", tmp_path / "city.profile"
+    pings.write_text("vehicle_id,timestamp,lat,lon\nv,,-6.2,106.8\n")
+    done = CliRunner().invoke(command, [str(pings), "--gtfs", str(CITY), "--out", str(out)])
+    assert done.exit_code == 1
+    assert "none of the 1 rows is usable" in done.output
+    assert not out.exists()
 
 
 def test_a_replay_begins_with_the_profile(tmp_path: Path) -> None:
