@@ -12,6 +12,7 @@ import numpy as np
 
 from streams.engine.headways import Changes, Headways, State
 from streams.engine.part import CityOutput, CityState, Facts
+from streams.engine.silence import Heard
 from streams.gtfs.network import Network
 from streams.messages import Columns
 from streams.settings import Settings, WrongSetting
@@ -78,6 +79,10 @@ class GroupHeadways(Headways):
     def _route_dir(self, city: CityState, ring: Array, run: Array) -> Array:
         found: Array = self.network.pattern_route_dir_ix[city.runs.pattern[run]]
         return found
+
+    def _heard(self, city: CityState) -> Heard:
+        other: State = city.parts[Headways.name]
+        return other.heard
 
     def _holes(self, city: CityState, state: State, facts: Facts) -> Array:
         other: State = city.parts[Headways.name]  # it has heard of the record before

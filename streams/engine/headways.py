@@ -166,7 +166,9 @@ class Headways:
         return {"headways": self._columns(city, changes)}
 
     def statements(self, city: CityState, at: float, restate: bool) -> CityOutput:
-        """Headways are facts; there is nothing to state."""
+        """Headways are facts; there is nothing to state. Holes that are long over are forgotten, here on the grid."""
+        state: State = city.parts[self.name]
+        state.holes = self._heard(city).recent(state.holes, at)
         return {}
 
     def dump(self, state: State) -> Any:
@@ -275,6 +277,11 @@ class Headways:
         """The route direction (i8) of each run that passed a ring."""
         found: Array = self.rings.route_dir[ring]
         return found
+
+    def _heard(self, city: CityState) -> Heard:
+        """When vehicles were heard of."""
+        state: State = city.parts[self.name]
+        return state.heard
 
     def _holes(self, city: CityState, state: State, facts: Facts) -> Array:
         """The stretches in which the source was silent, this record included."""

@@ -19,6 +19,7 @@ Array = np.ndarray
 MINUTES = 1536  # remembered: a day and an hour
 BUSY_MINUTES = 60  # a minute is quiet beside the busiest one of so many before it
 QUIET_SHARE = 0.05
+KEPT_S = 172_800.0  # of holes that ended; longer than the minutes are remembered, or they would be found again
 FEW = 5  # vehicles in the busiest minute, of which silence is no wonder
 
 
@@ -64,6 +65,12 @@ class Heard:
         holes = 60.0 * (first + edge.reshape(-1, 2))
         new = (holes[:, 1] - holes[:, 0] >= hole_s) & (holes[:, 0] >= known[:, 1].max(initial=0.0))
         return np.concatenate([known, holes[new]])
+
+    def recent(self, holes: Array, at: float) -> Array:
+        """Of `holes` those that ended less than two days before record time `at` and before the newest minute heard."""
+        if not len(holes):
+            return holes
+        return holes[holes[:, 1] >= min(at, 60.0 * int(self.minute.max())) - KEPT_S]
 
     def renumber(self, vehicle: Array) -> None:
         """Vehicles get new numbers: `vehicle[old]`; -1: forgotten."""

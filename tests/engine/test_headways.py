@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine.city import City
+from streams.engine.groups import GroupHeadways
 from streams.engine.headways import BANDS, PRESETS, Headways, band_limits, bands_of
 from streams.kernels import headways as kernels
 from streams.settings import City as CitySettings
@@ -198,6 +199,49 @@ def test_a_headway_across_a_silence_of_all_vehicles_is_unknown_until_one_was_hea
     assert at_stop(rows, "C")[1:] == [("v2", "v1", 1800.0)]
     again = city.load(city.dump(state), 0)
     assert np.array_equal(again.parts["headways"].holes, state.parts["headways"].holes)
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_silence_is_forgotten_two_days_later_on_the_grid_and_tells_nothing_anew(crash):
+    network, drawing = draw(STREET, {"R": "ABCDE", "S": "ABCDE", "R-back": "EDCBA"})
+    log = Log(network, drawing)
+    seven, day = log.clock("07:00:00"), 86_400.0
+    settings = Settings(city=CitySettings(route_groups="R,S"))
+    parts = (Headways(network, settings), GroupHeadways(network, settings))
+    city = City(network, settings, parts)
+    state = city.fresh(0)
+
+    def loud(begin, end):
+        return [
+            fact
+            for vehicle in range(6)
+            for fact in log.run(f"o{vehicle}", "R-back", seven, first=0, last=1, delays=[(0, end - seven)])[::6]
+            if begin <= fact.time < end
+        ]
+
+    def holes():
+        return [[tuple(row) for row in state.parts[part.name].holes.tolist()] for part in parts]
+
+    first, second = log.run("v1", "R", "07:01:00"), log.run("v2", "R", "07:31:00")
+    facts = [*loud(seven, seven + 600), *first, *loud(seven + 1500, seven + 3600), *second]
+    facts.sort(key=lambda f: f.time)
+    told(city, log, [[f] for f in facts], state)
+    (hole,) = holes()[0]
+    assert holes() == [[hole], [hole]]
+    end = hole[1]
+    if crash:
+        state = city.load(city.dump(state), 0)
+    city.advance(state, None, end + 2 * day + 90.0)
+    assert holes() == [[hole], [hole]], "the source may only be late: what it says next may be of that time"
+    ping = first[0].again(vehicle="o1", run=None, time=end + 2 * day + 91.0)
+    said = city.advance(state, log.record([ping]), end + 2 * day + 91.0)
+    assert holes() == [[hole], [hole]], "not when a record comes"
+    assert not said.keys() & {"headways", "group_headways"}
+    city.advance(state, None, end + 2 * day + 200.0)
+    assert holes() == [[], []]
+    said = city.advance(state, log.record([ping.again(time=ping.time + 200.0)]), ping.time + 200.0)
+    assert holes() == [[], []], "nor is it found again"
+    assert not said.keys() & {"headways", "group_headways"}
 
 
 def test_a_vehicle_does_not_lead_itself():

@@ -57,6 +57,17 @@ def test_a_hole_is_remembered_when_its_minutes_no_longer_are():
     assert holes(heard(later, h), known=known) == [(10.0, 20.0)]
 
 
+@given(st.floats(0.0, 5e5), st.integers(0, 8000))
+def test_a_hole_is_forgotten_only_when_record_time_and_what_was_heard_are_two_days_past_it(at, minute):
+    h = heard(everybody([*range(10), *range(20, 25)]))
+    known = h.holes(300.0, NONE)
+    h = heard([(0, minute)], h)
+    kept = h.recent(known, START + at)
+    newest = 60.0 * max(minute, 24)
+    assert len(kept) == (min(at, newest) - silence.KEPT_S <= 20 * 60.0)
+    assert np.array_equal(h.holes(300.0, kept), h.holes(300.0, known) if len(kept) else NONE), "nor is it found again"
+
+
 def test_a_pair_is_across_a_hole_when_enough_of_it_lies_between():
     some = np.array([[600.0, 1200.0], [5000.0, 5200.0]])
     since, until = np.array([0.0, 0.0, 1000.0, 850.0]), np.array([700.0, 1300.0, 6000.0, np.inf])
