@@ -75,7 +75,7 @@ def board(now: Snapshot, network: NetworkView, stop_id: str, within_s: float) ->
         begin = bisect_left(day.timed, now.at, key=lambda t: t.time)
         for at in takewhile(lambda t: t.time <= now.at + within_s, islice(day.timed, begin, None)):
             bus = under_way.get((at.trip.trip_id, date_text))
-            if (at.trip.trip_id, date_text, at.sequence) not in estimated and (bus is None or bus < at.sequence):
+            if (at.trip.trip_id, date_text, at.sequence) not in estimated and (bus is None or bus <= at.sequence):
                 rows.append(_scheduled(now, days, at, date_text))
     rows.sort(key=lambda r: (r["arrival_time"], r["trip_id_performed"] or r["trip_id_scheduled"] or ""))
     return rows, _service(now, network, days, rows, stop_id, places, today)

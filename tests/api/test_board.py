@@ -165,6 +165,19 @@ def test_timetabled_buses_stand_there_until_they_are_tracked():
     assert [r["trip_id_scheduled"] for r in rows] == ["2-b"]  # the tracked one has left W before its time
 
 
+def test_a_bus_that_stands_at_its_first_stop_is_still_to_come_there():
+    run = {"route_id": "2", "trip_id_scheduled": "2-a", "trip_id_performed": RUN_9}
+    place = {"pattern_id": "2:0:cccccc", "stop_id": "W", "stop_sequence": 1, "dist_m": 0.0}
+    standing = bus("B9", current_status="STOPPED_AT", **run, **place)
+    rows, _ = stop("W", "06:55", (), [standing])
+    assert [(r["trip_id_scheduled"], r["words"], r["quality"]) for r in rows] == [
+        ("2-a", "5 min", "scheduled"),
+        ("2-b", "35 min", "scheduled"),
+    ]
+    rows, _ = stop("W", "06:55", [arrival("B9", "W", 1, 1.0, **run)], [standing])
+    assert [(r["trip_id_scheduled"], r["vehicle_id"]) for r in rows] == [("2-a", "B9"), ("2-b", None)]  # never twice
+
+
 @pytest.mark.parametrize(
     ("told", "note"),
     [("07:01", "1 min early"), ("07:02", None), ("07:03", None), ("07:04", "2 min late"), ("07:31", "29 min late")],
