@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,10 +74,11 @@ def brokers(secured: dict[str, Kafka]) -> Iterator[str]:
             more[f"listener.name.{protocol}.plain.sasl.jaas.config"] = f'{login} user_{USER}="{PASSWORD}";'
         return plain + "".join(f"{key}={value}\n" for key, value in more.items())  # what stands last holds
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(broker_module, "_properties", with_secured)
-        with Broker(progress=True) as broker:
-            yield broker.brokers
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # this broker only: another one could not have the same ports
+            patch.setattr(broker_module, "_properties", with_secured)
+            broker = stack.enter_context(Broker(progress=True))
+        yield broker.brokers
 
 
 def _certificate(folder: Path) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from streams import clients
+from streams import clients, topics
 from streams.broker import Broker
 from streams.settings import Settings, WrongSetting
 from tests.broker.counting import Counting
@@ -128,7 +128,7 @@ async def test_a_broker_that_goes_away_and_comes_back(settings: Settings, tmp_pa
 
 
 async def test_topics_with_another_number_of_partitions_are_refused(settings: Settings):
-    assert len(await clients.ensure_topics(settings)) == 11
+    assert len(await clients.ensure_topics(settings)) == len(topics.ALL)
     assert await clients.ensure_topics(settings) == []
     other = replace(settings, kafka=replace(settings.kafka, partitions=8))
     with pytest.raises(WrongSetting, match=r"has 4 partitions\. Set KORIDOR_PARTITIONS=4; or, to change it: stop"):
