@@ -103,7 +103,9 @@ class Track:
     inject_s: float = setting(25.0, "how often what passes near is considered", "s", low=1.0)
     beam: int = setting(16, "hypotheses of a vehicle that reports no route", low=1, high=16)
     beam_known: int = setting(8, "hypotheses of a vehicle that reports its route", low=1, high=16)
-    depth: float = setting(7.0, "a hypothesis this much less likely (log) than the best one is dropped", low=1.0)
+    depth: float = setting(
+        7.0, "another hypothesis of a phase is dropped if it is this much less likely (log) than the best one", low=1.0
+    )
     depth_sure: float = setting(5.0, "the same while the best one has 99 % of the weight", low=1.0)
     merge_m: float = setting(60.0, "hypotheses of one pattern and phase this near are one", "m", low=0.0)
     match_threshold: float = setting(0.6, "below this probability no route is said, only candidates", low=0.0, high=1.0)

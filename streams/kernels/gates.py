@@ -223,7 +223,7 @@ def _unseen(ff, fi, tables, facts, to, to_m, relation, t):
 
 
 @inner
-def end_run(ff, fi, tables, facts, to, t, reach_m):
+def end_run(ff, fi, tables, facts, to, t, reach_m, gap_s):
     """The run is over; the last gates count as passed if it came within `reach_m` of them."""
     p = fi[RUN_PATTERN]
     if p < 0:
@@ -232,12 +232,17 @@ def end_run(ff, fi, tables, facts, to, t, reach_m):
         tables.i[tables.at[PGATE_START] + p],
         tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
     )
+    if fi[RUN_OFF] == 1 or t - ff[RUN_T] > gap_s:
+        reach_m = min(reach_m, START_M)
     if tables.f[tables.at[PGATE_DIST_M] + gates + count - 1] - ff[RUN_D] <= reach_m:
         if _visiting(ff, fi) and fi[NEXT_GATE] < count:
             _depart(ff, fi, facts, to, ff[RUN_T], t)
         time = ff[STAND_T] if ff[STAND_T] <= ff[RUN_T] else ff[RUN_T]
         while fi[NEXT_GATE] < count:
-            _pass_gate(ff, fi, tables, facts, to, time, True, t)
+            ahead = tables.f[tables.at[PGATE_DIST_M] + gates + fi[NEXT_GATE]] - ff[RUN_D]
+            if ahead > BEFORE_STOP_M:  # it drove on there
+                time = min(t, ff[RUN_T] + ahead / max(PULL_AWAY_MPS, ff[RUN_V]))
+            _pass_gate(ff, fi, tables, facts, to, time, fi[NEXT_GATE] == count - 1, t)
     elif _visiting(ff, fi) and fi[VISIT_GATE] < count - 1:
         _depart(ff, fi, facts, to, ff[RUN_T], t)
     fi[LAST_ROUTE] = tables.i[tables.at[PATTERN_ROUTE_IX] + p]
@@ -326,7 +331,8 @@ def _move(ff, fi, tables, prm, facts, to, dist_m, t):
     if fi[RUN_OFF] == 1 or (dt > prm.gap_s and gain > BEFORE_STOP_M):
         if _visiting(ff, fi):
             _depart(ff, fi, facts, to, from_t, t)
-        _unseen(ff, fi, tables, facts, to, to_m, SKIPPED if fi[RUN_OFF] == 1 else MISSING, t)
+        # A stop that it is seen at again is not one of them: the next ping says whether it stands there.
+        _unseen(ff, fi, tables, facts, to, to_m - BEYOND_STOP_M, SKIPPED if fi[RUN_OFF] == 1 else MISSING, t)
         fi[RUN_OFF] = 0
         ff[STAND_T] = np.nan
         ff[RUN_D], ff[RUN_T], ff[BEFORE_D], ff[BEFORE_T] = to_m, t, to_m, t
@@ -394,7 +400,7 @@ def follow(state, s, t, said, reported_trip, tables, prm, times, facts, to):
                     _depart(ff, fi, facts, to, ff[RUN_T], t)
                 fi[RUN_OFF] = 1
             else:
-                end_run(ff, fi, tables, facts, to, t, START_M)
+                end_run(ff, fi, tables, facts, to, t, START_M, prm.gap_s)
             return
         dist = said[P_DIST]
         if dist != dist:  # on this pattern, but not yet known where
@@ -406,11 +412,11 @@ def follow(state, s, t, said, reported_trip, tables, prm, times, facts, to):
         ):
             _move(ff, fi, tables, prm, facts, to, dist, t)
         else:
-            end_run(ff, fi, tables, facts, to, t, START_M)
+            end_run(ff, fi, tables, facts, to, t, START_M, prm.gap_s)
             _start_run(ff, fi, tables, times, facts, to, p, dist, said[P_SPEED], reported_trip, t)
     elif phase == LAYOVER:
-        end_run(ff, fi, tables, facts, to, t, END_AT_LAYOVER_M)
+        end_run(ff, fi, tables, facts, to, t, END_AT_LAYOVER_M, prm.gap_s)
         fi[WAITED] = 1
     elif phase in (DEADHEAD, AT_BASE) or (fi[RUN_PATTERN] >= 0 and t - ff[RUN_T] > prm.forget_s):
-        end_run(ff, fi, tables, facts, to, t, START_M)
+        end_run(ff, fi, tables, facts, to, t, START_M, prm.gap_s)
         fi[WAITED] = 0

@@ -158,6 +158,7 @@ KEEP_PATTERN = 0.1  # a run stays on its pattern while that is no less likely th
 IDLE_S = 30.0  # a vehicle on its way to or from the depot seldom stands for longer
 SILENCE = 0.3  # odds of being in service still, of a vehicle that no longer reports its route
 MOVING = 3.0  # service begins where a vehicle stands, at a terminal, so much sooner than where it drives by
+PHASE_DEPTH = 14.0  # the best hypothesis of a phase is kept unless it is this much less likely (log) than the best one
 START_M = 250.0  # one that stands no farther along than this may not have begun its run
 TERMINAL_M = 60.0  # the run is at its end this far before the last stop
 REJOIN_M = 3000.0  # a detour comes back within this
@@ -419,15 +420,25 @@ def _settle(n, ff, fi, h, prm, work):
             work.kept[j, 1] = work.kept[j - 1, 1]
             work.kept[j - 1, 1] = offset
             j -= 1
-    # A beam that is sure keeps little beside what it is sure of.
+    # A beam that is sure keeps little beside what it is sure of; but the best of every phase stays, else what a vehicle
+    # turns to (a detour, the depot) would be dropped as soon as it is born, before anything can speak for it.
     total = 0.0
     for i in range(kept):
         work.kept[i, 0] = np.exp(np.float64(h[i, LOG]) - h[0, LOG])
         total += work.kept[i, 0]
     depth = prm.depth_sure if total < 1.01 else prm.depth
-    while kept > 1 and h[kept - 1, LOG] < h[0, LOG] - depth:
-        kept -= 1
-        total -= work.kept[kept, 0]
+    many, kept, phases, total = kept, 0, 0, 0.0
+    for i in range(many):
+        phase = 1 << int(h[i, H_PHASE])
+        if h[i, LOG] < h[0, LOG] - (depth if phases & phase else PHASE_DEPTH):
+            continue
+        phases |= phase
+        if kept < i:
+            for c in range(NH):
+                h[kept, c] = h[i, c]
+            work.kept[kept, 0], work.kept[kept, 1] = work.kept[i, 0], work.kept[i, 1]
+        total += work.kept[kept, 0]
+        kept += 1
     norm = h[0, LOG] + np.log(total)
     for i in range(kept):
         h[i, LOG] -= norm

@@ -168,9 +168,50 @@ def test_d01_a_detour_and_back_again():
         for row in last_words(said)["passings"].values()
         if network.pgate_stop_pos[row["gate_seq"]] >= 0
     }
-    assert relation["B"] in ("Scheduled", "Skipped")
-    assert relation["C"] == "Skipped"
+    assert relation["B"] == "Skipped"
+    assert relation["C"] == "Scheduled"  # it was back on its route before C
     assert relation["D"] == "Scheduled"
+
+
+def test_d02_a_detour_is_seen_at_one_ping_a_second_too():
+    network, drawing = draw("A-----B-----C-----D", routes={"R": "ABCD"}, metres_per_char=150)
+    t0 = seven(network)
+    every = {"every_s": 1.0, "route_id": "R", "speed_mps": 8.0}
+    before = ride(drawing, "R", t0, to_m=704.0, **every)
+    t, aside = before[-1]["timestamp"], []
+    for k in range(1, 131):
+        lat, lon = drawing.along("R", 704.0 + 8.0 * k)
+        lat += 120.0 / 111_195.0 * min(1.0, k / 15, (131 - k) / 15)
+        aside.append({**before[-1], "timestamp": t + k, "lat": lat, "lon": lon})
+    after = ride(drawing, "R", t + 131.0, from_m=1752.0, **every)
+    said = positions(run(network, [*before, *aside, *after]))
+    assert sum(p["off_route"] for p in said) > 40
+    assert not said[-20]["off_route"]
+    assert len({p["trip_id_performed"] for p in said[10:] if p["trip_type"] == "In service"} - {None}) == 1
+
+
+def test_d03_the_last_stop_is_reached_no_sooner_than_a_bus_can_drive_there():
+    network, drawing = draw("A-----B-----C-----D", routes={"R": "ABCD"}, metres_per_char=150)
+    length = float(network.pattern_length_m[0])
+    drives = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0, to_m=length - 250.0)
+    t = drives[-1]["timestamp"]
+    waits = stand(drawing.at("D"), t + 100.0, 300.0, route_id="R", speed_mps=0.0)
+    said = run(network, [*drives, *waits])
+    arrival = next(a for _, stop, a, _ in stops_of(network, said) if stop == "D")
+    assert t + 250.0 / 25.0 <= arrival <= t + 130.0
+
+
+def test_d04_a_bus_that_comes_back_to_its_route_at_a_stop_visits_it():
+    network, drawing = draw("A-----B-----C-----D-----E", routes={"R": "ABCDE"}, metres_per_char=150)
+    place = float(network.pstop_dist_m[3])
+    drives = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0, to_m=place - 300.0)
+    t = drives[-1]["timestamp"] + 240.0  # unseen for longer than the tracker believes in between
+    stands = stand(drawing.at("D"), t, 60.0, route_id="R", speed_mps=0.0)
+    on = ride(drawing, "R", t + 60.0, route_id="R", from_m=place, speed_mps=8.0)
+    said = last_words(run(network, [*drives, *stands, *on]))["passings"].values()
+    at_d = [r for r in said if network.pgate_stop_pos[r["gate_seq"]] == 3]
+    assert [r["schedule_relationship"] for r in at_d] == ["Scheduled"]
+    assert at_d[0]["departure_time"] - at_d[0]["arrival_time"] > 30.0
 
 
 def test_e01_bad_fixes_are_kept_out_and_told_by_name():
