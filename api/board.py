@@ -67,10 +67,11 @@ def board(now: Snapshot, network: NetworkView, stop_id: str, within_s: float) ->
     today = schedule.today(now.at)
     places = network.places(stop_id)
     days = {d: _day(network, stop_id, places, d) for d in (today - 1, today)}
+    tomorrow = _day(network, stop_id, places, today + 1)  # the night does not end at midnight
     rows = [_live(now, network, days, row) for place in places for row in now.arrivals.get(place, {}).values()]
     estimated = {(r["trip_id_scheduled"], r["trip_id_performed"][:10], r["scheduled_stop_sequence"]) for r in rows}
     under_way = _under_way(now)
-    for ordinal, day in days.items():
+    for ordinal, day in (days | {today + 1: tomorrow}).items():
         date_text = date.fromordinal(ordinal).isoformat()
         begin = bisect_left(day.timed, now.at, key=lambda t: t.time)
         for at in takewhile(lambda t: t.time <= now.at + within_s, islice(day.timed, begin, None)):
@@ -78,7 +79,7 @@ def board(now: Snapshot, network: NetworkView, stop_id: str, within_s: float) ->
             if (at.trip.trip_id, date_text, at.sequence) not in estimated and (bus is None or bus <= at.sequence):
                 rows.append(_scheduled(now, days, at, date_text))
     rows.sort(key=lambda r: (r["arrival_time"], r["trip_id_performed"] or r["trip_id_scheduled"] or ""))
-    return rows, _service(now, network, days, rows, stop_id, places, today)
+    return rows, _service(now, network, days, tomorrow, rows, places, today, within_s)
 
 
 # --- arrivals
@@ -149,7 +150,7 @@ def _scheduled(now: Snapshot, days: Mapping[int, Day], at: Timed, date_text: str
     network = now.network
     assert network is not None
     left = at.time - now.at
-    is_last = _is_last(days[date.fromisoformat(date_text).toordinal()], at.line, at.time)
+    is_last = _is_last(days.get(date.fromisoformat(date_text).toordinal()), at.line, at.time)
     return dict.fromkeys(_ARRIVAL) | {
         "scheduled_stop_sequence": at.sequence,
         "trip_id_scheduled": at.trip.trip_id,
@@ -257,10 +258,11 @@ def _service(
     now: Snapshot,
     network: NetworkView,
     days: Mapping[int, Day],
+    tomorrow: Day,
     rows: list[Fields],
-    stop_id: str,
     places: list[str],
     today: int,
+    within_s: float,
 ) -> list[Fields]:
     live: dict[Line, int] = {}
     for row in rows:
@@ -271,9 +273,12 @@ def _service(
     out = []
     for line in lines:
         stretches = [f for day in days.values() for f in day.frequent.get(line, ())]
+        stretches += tomorrow.frequent.get(line, ())
         current = [f for f in stretches if f.begin - f.headway_s <= now.at <= f.last]
-        timed = [t for day in days.values() if (t := _next(day.times.get(line, []), now.at)) is not None]
-        starts = [*timed, *(f.begin for f in stretches if f.begin > now.at), *(now.at for _ in current)]
+        starts = [now.at for _ in current]
+        starts += [t for day in days.values() for t in _starts(day, line, now.at)]
+        # Tomorrow's service is told to whoever waits for it, not to whoever missed today's.
+        starts += [t for t in _starts(tomorrow, line, now.at) if t <= now.at + within_s]
         ends = [day.last[line] for day in days.values() if line in day.last and day.last[line] >= now.at]
         low, high = _headways(stretches, now.at) if current else (None, None)
         first = min(starts, default=None)
@@ -310,9 +315,11 @@ def _service(
     return out
 
 
-def _next(times: list[float], now: float) -> float | None:
+def _starts(day: Day, line: Line, now: float) -> list[float]:
+    """When a line's next timed bus comes, and when stretches of it begin that lie ahead."""
+    times = day.times.get(line, [])
     at = bisect_left(times, now)
-    return times[at] if at < len(times) else None
+    return [*times[at : at + 1], *(f.begin for f in day.frequent.get(line, ()) if f.begin > now)]
 
 
 def _headways(stretches: list[Frequent], now: float) -> tuple[float, float]:

@@ -209,7 +209,7 @@ class Line(Strict):
     headway_min_s: float | None = Field(description="shortest planned headway of the next half hour; null by timetable")
     headway_max_s: float | None = Field(description="longest one")
     next_time: float | None = Field(description="next planned bus, POSIX seconds; null where headways say it")
-    last_time: float | None = Field(description="last planned bus here, POSIX seconds; null when it is over")
+    last_time: float | None = Field(description="today's last planned bus here, POSIX seconds; null when it is over")
     n_live: int = Field(description="buses that are tracked")
 
 

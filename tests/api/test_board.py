@@ -1,5 +1,6 @@
 """What stands on a stop's board: words, timetabled buses among live ones, headways, the last bus of the day."""
 
+from datetime import date
 from itertools import pairwise
 
 import orjson
@@ -23,9 +24,11 @@ def at(clock: str) -> float:
     return SEVEN + (int(hours) - 7) * 3600.0 + int(minutes) * 60.0
 
 
-def stop(stop_id="A", clock="07:00", rows=(), buses=(), within_s=3600.0, **changed):
-    """The board of a stop of the factory's network at a time of 28 November."""
+def stop(stop_id="A", clock="07:00", rows=(), buses=(), within_s=3600.0, starts=(), days="ff" * 128, **changed):
+    """The board of a stop of the factory's network at a time of 28 November; `starts` of the trips of route 2."""
     raw = orjson.loads(factory.network())
+    raw["calendar"]["services"][0]["days"] = days
+    raw["patterns"][2]["trips"]["start_s"] = list(starts) or raw["patterns"][2]["trips"]["start_s"]
     for pattern_id, frequencies in changed.items():
         pattern = next(p for p in raw["patterns"] if p["pattern_id"].startswith(pattern_id.replace("_", ":")))
         pattern["frequencies"] = frequencies
@@ -134,13 +137,48 @@ def test_service_past_midnight_is_yesterdays_until_it_ends():
     assert said(stop("A", "02:10", **night)[1]) == ("later", "first bus at 05:00")
 
 
+@pytest.mark.parametrize(
+    ("clock", "window", "within_s", "state", "found"),
+    [
+        ("23:55", (0, 86_400, 600), 3600.0, "running", "every 10 min"),  # around the clock
+        ("23:58", (300, 86_400, 600), 60.0, "running", "every 10 min"),  # tomorrow's first is a headway away
+        ("23:57", (600, 86_100, 300), 3600.0, "running", "next at 00:10"),
+        ("23:57", (600, 86_100, 300), 300.0, "ended", "no more buses today"),
+        ("22:30", (600, 79_200, 300), 3600.0, "ended", "no more buses today"),
+    ],
+)
+def test_a_frequency_goes_on_past_midnight(clock, window, within_s, state, found):
+    rows, lines = stop("A", clock, within_s=within_s, **{"1_0": windows(window)})
+    assert rows == []
+    [line] = [line for line in lines if line["headsign"] == "Eboni"]
+    assert (line["state"], line["words"]) == (state, found)
+    assert line["last_time"] is None or line["last_time"] < at("24:00")
+    if found.startswith("next"):
+        assert line["next_time"] == at("24:10")
+
+
+def test_a_timetable_goes_on_past_midnight():
+    def seen(clock, within_s=3600.0, **more):
+        rows, lines = stop("W", clock, within_s=within_s, starts=(600, 85_800), **more)  # 00:10 and 23:50
+        return [(r["arrival_time"], r["words"], r["note"], r["is_last"]) for r in rows], said(lines, "2")
+
+    last = (at("23:50"), "10 min", "last bus today, by timetable", True)
+    first = (at("24:10"), "30 min", "by timetable", None)
+    assert seen("23:40") == ([last, first], ("running", "next at 23:50"))
+    assert seen("23:40", 1200.0) == ([last], ("running", "next at 23:50"))
+    assert seen("23:52")[1] == ("running", "next at 00:10")
+    assert seen("23:52", 600.0) == ([], ("ended", "no more buses today"))
+    rows, lines = stop("W", "21:00", starts=(50_000, 91_800))  # today's last bus is at 25:30
+    assert (rows, said(lines, "2"), lines[0]["last_time"]) == ([], ("running", "next at 01:30"), at("25:30"))
+    only_tomorrow = bytearray(128)
+    day = date(2025, 11, 29).toordinal() - date(2025, 1, 1).toordinal()
+    only_tomorrow[day >> 3] = 0x80 >> (day & 7)
+    rows, service = seen("23:40", days=only_tomorrow.hex())
+    assert (rows, service) == ([first], ("later", "first bus at 00:10"))
+
+
 def test_a_line_that_does_not_run_today_says_so():
-    raw = orjson.loads(factory.network())
-    raw["calendar"]["services"][0]["days"] = "00" * 128
-    view = View(Api())
-    view.apply("network", orjson.dumps(raw), NOW)
-    snapshot = view.publish(NOW)
-    assert said(board(snapshot, snapshot.network, "A", 3600.0)[1]) == ("none", "no buses today")
+    assert said(stop("A", days="00" * 128)[1]) == ("none", "no buses today")
 
 
 def test_timetabled_buses_stand_there_until_they_are_tracked():
