@@ -209,6 +209,20 @@ def test_a_run_that_a_waiting_bus_has_yet_to_begin_is_told_by_its_estimates(view
     assert found["2025-11-28:B4:2"].trip.trip_id == ("1-a" if flavor is None else "2025-11-28:B4:2")
 
 
+def test_a_bus_that_leaves_its_terminal_early_is_told_at_once(view):
+    run = {"route_id": "2", "trip_id_performed": "2025-11-28:B4:1", "trip_id_scheduled": "2-b"}
+    place = {"pattern_id": "2:0:cccccc", "stop_id": "C2", "stop_sequence": 2, **run}
+    view.apply("arrivals", record(messages.ARRIVAL, arrival("B4", "C2", 2, 32.0, **run)), NOW)
+    made, first = Feeds(EVERY_S), []
+    for now, dist_m in ((NOW, 40.0), (NOW + 12, 600.0)):  # the trip begins at 07:30
+        view.apply("positions", positions(bus("B4", now, dist_m=dist_m, **place)), now)
+        [update] = [e for e in parsed(made, view.publish(now), "trip-updates").entity if "B4" in e.id]
+        first.append(update.trip_update.stop_time_update[0])
+    assert [u.stop_id for u in first] == ["W", "W"]
+    assert (first[0].departure.time, first[0].HasField("arrival")) == (NOW + 1800, False)
+    assert (first[1].arrival.time, first[1].HasField("departure")) == (NOW + 12, False)
+
+
 def test_a_new_feed_is_told_at_once(view):
     made = Feeds(EVERY_S)
     parsed(made, view.snapshot, "trip-updates")
