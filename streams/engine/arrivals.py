@@ -106,6 +106,8 @@ class Arrivals:
         self._trips = Numbers(network.trip_ix)
         self._trip_scale = trip_scales(network, self.running.prior_s)
         self._next_in_block = next_in_block(network)
+        # where nothing follows, a bus that waits with the pattern it has driven waits at the end of it
+        self._ends = (network.pattern_partner_ix < 0) & ~network.pattern_is_loop
         names = {
             "route": network.route_ids, "stop": network.stop_ids, "trip": network.trip_ids
         }  # fmt: skip
@@ -338,6 +340,9 @@ class Arrivals:
             & (at - fleet.news[:n] < self._silent_s)
             & ((kind == IN_SERVICE) | (kind == LAYOVER) | (kind < 0))
         )
+        ended = np.flatnonzero(active & (kind == LAYOVER) & (fleet.run[:n] < 0) & (fleet.gate_run[:n] >= 0))
+        ended = ended[self._ends[fleet.pattern[ended]]]
+        active[ended[city.runs.pattern[fleet.gate_run[ended]] == fleet.pattern[ended]]] = False
         begins = active & (fleet.run[:n] < 0)
         mine["next_run"][:n][~begins] = -1
         self._begin(city, state, at, np.flatnonzero(begins))

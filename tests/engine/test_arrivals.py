@@ -1,5 +1,6 @@
 import itertools
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,12 @@ TIMES = ("arrival_p10", "arrival_p50", "arrival_p90", "arrival_time")
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
     return riding.street(tmp_path_factory.mktemp("street"))
+
+
+@pytest.fixture(scope="module")
+def again(network):
+    """The same street, driven again and again from its first stop."""
+    return replace(network, pattern_partner_ix=np.zeros_like(network.pattern_partner_ix))
 
 
 @pytest.fixture(scope="module")
@@ -303,15 +310,13 @@ def unnamed(records):
         yield record_time, columns
 
 
-def test_the_next_run_is_told_under_the_id_that_it_will_have(network):
+def test_the_next_run_is_told_under_the_id_that_it_will_have(again):
     """Run 1 ends at 600 s, the bus stands at the first stop from 700 to 1200 s and leaves as run 2: from 700 s on the
     stops of run 2 are told, and nothing is taken back when it begins."""
-    first = riding.records(network, [riding.ride(network, "A", EIGHT, 120.0)], until=EIGHT + 680)
-    ride = riding.ride(network, "A", EIGHT + 1200, 120.0, run=2, layover_until=EIGHT + 1200)
+    first = riding.records(again, [riding.ride(again, "A", EIGHT, 120.0)], until=EIGHT + 680)
+    ride = riding.ride(again, "A", EIGHT + 1200, 120.0, run=2, layover_until=EIGHT + 1200)
     ride.time[0] = EIGHT + 700
-    rows, state = run(
-        network, [r for r in first if r[0] < EIGHT + 690] + list(unnamed(riding.records(network, [ride])))
-    )
+    rows, state = run(again, [r for r in first if r[0] < EIGHT + 690] + list(unnamed(riding.records(again, [ride]))))
     second = [row for row in rows if row["trip_id_performed"] == ride.run_id]
     assert {row["trip_id_performed"] for row in rows} == {"2023-11-20:A:1", ride.run_id}
     assert second[0]["made_at"] < EIGHT + 720
@@ -320,6 +325,16 @@ def test_the_next_run_is_told_under_the_id_that_it_will_have(network):
     assert all(row["made_at"] > EIGHT + 1200 for row in gone)
     assert sorted(row["scheduled_stop_sequence"] for row in gone) == [1, 2, 3, 4, 5]  # each when the bus has come
     assert (state.parts["arrivals"].vehicles["next_run"] == -1).all()
+
+
+def test_a_bus_that_waits_at_the_end_is_not_told_to_leave_the_start(network):
+    """Nothing follows the street's only pattern: the tracker's wait at the end of it carries the pattern just driven."""
+    first = riding.records(network, [riding.ride(network, "A", EIGHT, 120.0)], until=EIGHT + 680)
+    rest = riding.ride(network, "A", EIGHT + 1200, 120.0, run=2, layover_until=EIGHT + 1200)
+    rest.time[0] = EIGHT + 700
+    rows, _ = run(network, [r for r in first if r[0] < EIGHT + 690] + list(unnamed(riding.records(network, [rest]))))
+    assert [row for row in held(rows) if EIGHT + 690 < row["made_at"] < EIGHT + 1200] == []
+    assert sorted(at(rows, EIGHT + 1230)) == [1, 2, 3, 4, 5]  # it has left again
 
 
 def test_a_bus_that_was_on_no_run_begins_with_the_first_of_the_day(network):
