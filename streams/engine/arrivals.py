@@ -352,11 +352,16 @@ class Arrivals:
     def _begin(self, city: CityState, state: ArrivalsState, at: float, v: Array) -> None:
         """Name the runs that vehicles are about to begin, as the tracker will: the day's next number."""
         fleet, mine, runs = city.fleet, state.vehicles, city.runs
-        v = v[(mine["next_run"][v] < 0) | (mine["next_of"][v] != fleet.gate_run[v])]
+        now = local_date(at, self._zone)
+        # whoever waits overnight begins the next day's first run
+        anew = (mine["next_run"][v] < 0) | (mine["next_of"][v] != fleet.gate_run[v])
+        known = ~anew & ~(at - fleet.gate_time[v] < WAITED_S)
+        anew[known] = runs.day[mine["next_run"][v[known]]] != now.toordinal()
+        v = v[anew]
         if not len(v):
             return
         before = fleet.gate_run[v]
-        today = local_date(at, self._zone).isoformat()
+        today = now.isoformat()
         ids = np.empty(len(v), dtype=object)
         for k, (vehicle, run, passed) in enumerate(
             zip(v.tolist(), before.tolist(), fleet.gate_time[v].tolist(), strict=True)
@@ -372,7 +377,8 @@ class Arrivals:
         mine["next_of"][v] = before
         trip = np.where(before >= 0, runs.trip[before], -1)
         follows = np.where(trip >= 0, self._next_in_block[trip], -1)
-        fits = (follows >= 0) & (self.network.trip_pattern_ix[follows] == fleet.pattern[v])
+        fits = (follows >= 0) & (runs.day[mine["next_run"][v]] == runs.day[before])
+        fits &= self.network.trip_pattern_ix[follows] == fleet.pattern[v]
         mine["next_trip"][v] = np.where(fits, follows, -1)
 
     def _next_stops(self, city: CityState, v: Array, run: Array, dist_m: Array, stood_s: Array) -> Array:
@@ -414,7 +420,7 @@ class Arrivals:
         near_first = dist < self._pstop_dist_m[self._pstop_start[pattern]] + TERMINAL_M
         layover = fleet.trip_type[v] == LAYOVER
         waiting = (next_pos <= 1) & near_first & (layover | (planned > at))
-        depart = np.where(waiting, np.maximum(planned, at), np.nan)
+        depart = np.where(waiting & ~(at - planned > PARKED_S), np.maximum(planned, at), np.nan)
         unplanned = np.flatnonzero(waiting & np.isnan(planned))
         depart[unplanned] = self._recovered(city, state, v[unplanned], run[unplanned], at)
         stops = self._pstop_start[pattern + 1] - self._pstop_start[pattern]

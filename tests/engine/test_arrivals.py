@@ -328,7 +328,7 @@ def test_the_next_run_is_told_under_the_id_that_it_will_have(again):
 
 
 def test_a_bus_that_waits_at_the_end_is_not_told_to_leave_the_start(network):
-    """Nothing follows the street's only pattern: the tracker's wait at the end of it carries the pattern just driven."""
+    """Nothing follows the street's only pattern: the tracker's wait at its end carries the pattern just driven."""
     first = riding.records(network, [riding.ride(network, "A", EIGHT, 120.0)], until=EIGHT + 680)
     rest = riding.ride(network, "A", EIGHT + 1200, 120.0, run=2, layover_until=EIGHT + 1200)
     rest.time[0] = EIGHT + 700
@@ -376,6 +376,34 @@ def test_the_block_says_when_the_next_run_leaves(tmp_path):
     now = at(rows, EIGHT + 800)
     assert now[1]["arrival_p50"] - EIGHT == pytest.approx(1320, abs=40)
     assert {row["trip_id_scheduled"] for row in now.values()} == {"T1"}
+
+
+def test_a_bus_that_has_missed_its_departure_by_an_hour_is_parked(planned):
+    ride = riding.ride(planned, "A", EIGHT + 9000, 120.0, trip="T0", layover_until=EIGHT + 9000)
+    ride.time[0] = EIGHT - 600
+    rows, _ = run(planned, riding.records(planned, [ride], 30.0))
+    assert sorted(at(rows, EIGHT + 3500)) == [1, 2, 3, 4, 5]
+    assert at(rows, EIGHT + 3700) == {}
+    assert sorted(at(rows, EIGHT + 9060)) == [1, 2, 3, 4, 5]
+
+
+def test_who_waits_overnight_begins_the_next_day_with_its_first_run(again):
+    """The last run ends at 21:10; at midnight the next one gets another day's name, which it keeps when it begins."""
+    evening, morning = MIDNIGHT + 21 * 3600, MIDNIGHT + 24 * 3600 + 1800
+    first = riding.records(again, [riding.ride(again, "A", evening, 120.0, run=7)], until=evening + 680)
+    ride = riding.ride(again, "A", morning, 120.0, day="2023-11-21", run=1, layover_until=morning)
+    ride.time[0] = evening + 700
+    rest = list(unnamed(riding.records(again, [ride], 30.0)))
+    city = city_of(again)
+    _, state = run(
+        again, [r for r in first if r[0] < evening + 690] + [r for r in rest if r[0] < morning - 1860], None, city
+    )
+    named = state.parts["arrivals"].vehicles["next_run"]
+    assert state.runs.names.name(named[0]) == "2023-11-20:A:8"
+    rows, state = run(again, [r for r in rest if morning - 1860 < r[0] < morning - 60], state, city)
+    assert state.runs.names.name(state.parts["arrivals"].vehicles["next_run"][0]) == ride.run_id
+    rows, _ = run(again, [r for r in rest if r[0] > morning - 60], state, city)
+    assert {row["trip_id_performed"] for row in held(rows)} == {ride.run_id}
 
 
 def test_nothing_is_told_of_a_stop_at_which_the_bus_stands(network):
