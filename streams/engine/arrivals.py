@@ -412,7 +412,7 @@ class Arrivals:
         v, run = v[order], run[order]
         pattern, time, dist = fleet.pattern[v], fleet.timestamp[v], mine["place_m"][v]
         stood = time - mine["moved_at"][v] + np.maximum(at - time - STALE_S, 0.0)
-        next_pos = self._next_stops(city, v, run, dist, at - mine["moved_at"][v])
+        next_pos = self._next_stops(city, v, run, dist, stood)
         trip = self._trips_of(city, state, v, run)
         plan_start, plan_row = self._plan_of(trip, runs.day[run], pattern)
         planned = np.full(len(v), np.nan)

@@ -421,6 +421,14 @@ def test_nothing_is_told_of_a_stop_at_which_the_bus_stands(network):
     assert 5 not in at(rows, EIGHT + 600 + 30)
 
 
+def test_a_moving_bus_has_not_come_because_its_pings_are_rare(network):
+    """At 120 s it drives 10 m before the stop, and nothing more is heard until 140 s."""
+    ride = riding.ride(network, "A", EIGHT + 2, 120.0, dwell_s=0.0)
+    rows, _ = run(network, riding.records(network, [ride], 20.0))
+    assert 1 in at(rows, EIGHT + 140)
+    assert 1 not in at(rows, EIGHT + 145)
+
+
 def test_a_detour_is_estimated_from_where_it_began(network):
     r = riding.ride(network, "A", EIGHT, 120.0, off_route=(EIGHT + 200, EIGHT + 320))
     rows, _ = run(network, riding.records(network, [r]))
