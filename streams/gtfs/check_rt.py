@@ -61,7 +61,7 @@ RULES: dict[str, str] = {
     "E027": "a bearing is not within 0 and 360",
     "E028": "a position lies outside the area of the feed",
     "E029": "a position lies far from its trip's shape, and no alert says DETOUR",
-    "E030": "an alert's route is not its trip's",
+    "E031": "an alert's route is not its trip's",
     "E032": "an alert concerns nothing",
     "E033": "an informed_entity names nothing",
     "E035": "a trip is not of the route named with it",
@@ -407,7 +407,7 @@ def _alert(feed: Checked, entity: Any) -> Found:
         if s.route_id and s.route_id not in feed.network.route_ix:
             yield "E004", name, s.route_id
         if s.route_id and s.trip.route_id and s.trip.route_id != s.route_id:
-            yield "E030", name, f"{s.trip.route_id}, {s.route_id}"
+            yield "E031", name, f"{s.trip.route_id}, {s.route_id}"
         yield from _stop(feed, name, s.stop_id)
         if s.HasField("trip"):
             yield from _trip(feed, name, s.trip, False, True)

@@ -135,7 +135,7 @@ BROKEN = {
         message(vehicle(lat=-6.203)),
         message(vehicle(lat=-6.203), alert({"trip": {**FREQUENT, "start_time": "05:02:00"}})),
     ],
-    "E030": [message(alert({"route_id": "2", "trip": FREQUENT}))],
+    "E031": [message(alert({"route_id": "2", "trip": FREQUENT}))],
     "E032": [message(alert())],
     "E033": [message(alert({}))],
     "E035": [message(update({**FREQUENT, "route_id": "2"}))],
