@@ -18,7 +18,7 @@ Rows = dict[str, Array]
 
 EDGES_S: Array = np.array([0, 30, 60, 90, 120, 180, 240, 300, 420, 540, 720, 900, 1200, 1800], dtype=np.float64)
 CENTRES_S: Array = (EDGES_S[1:] + EDGES_S[:-1]) / 2
-RELEASE_S: Array = 1.25 * EDGES_S[1:] + 480.0  # after being made; arrivals are learned of 300 s after they happen
+RELEASE_S: Array = 1.25 * EDGES_S[1:] + 480.0  # after being made; arrivals are learned of minutes after they happen
 SAMPLES_A_MINUTE = 2000
 MOST_SAMPLES = 65_536
 _DTYPES = {

@@ -25,6 +25,7 @@ FULL_PASSAGES = 2000.0  # a link's sums are halved here, so that they follow the
 WEIGHT_RIDGE = 20.0  # squared deviations of the factor after which its weight is believed by half
 HOLD_RIDGE = 500.0 * 60.0 * 60.0  # s^2; 500 buses a minute early are believed by half
 MAX_HOLD = 0.6
+MOST_EARLY_S = 300.0  # who is earlier is on another trip than was thought
 JAM_RELAX_S = 1800.0  # of a jam ahead, what is left when the bus gets there
 ARRIVED_S = 15.0  # standing beside a stop for so long is having come to it
 STOOD_S = 60.0  # standing for longer is neither a stop nor a light
@@ -116,7 +117,7 @@ def learn(
         fits[1] += x * x
         e = early_s[k]
         if e > 0.0:  # False for NaN: no plan
-            e = min(e, 300.0)
+            e = min(e, MOST_EARLY_S)
             fits[2] += (t - usual[i]) * e
             fits[3] += e * e
         mean = m * (sum_s[i] + PRIOR_PASSAGES * m) / (sum_prior_s[i] + PRIOR_PASSAGES * m)
@@ -217,7 +218,7 @@ def estimate(
                 else:
                     if plan_row[v] >= 0 and (k > 0 or i > 1):
                         early = plan_start[v] + plan_departure_s[plan_row[v] + i - 1] - a
-                        a += hold * max(early, 0.0)
+                        a += hold * min(max(early, 0.0), MOST_EARLY_S)
                     jams += jam
                     a += running
             reached = max(a, now)

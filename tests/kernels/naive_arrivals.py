@@ -71,7 +71,7 @@ def estimate(now, bus, stops, centres, quantiles, hold=0.0):
                 at += left + 0.3 * stood
             else:
                 if bus["plan"] and not (first and i == 1):
-                    at += hold * max(bus["plan"][i - 1] - at, 0)
+                    at += hold * min(max(bus["plan"][i - 1] - at, 0), 300)
                 jams += jam
                 at += running + jam
         base = max(at, now)

@@ -153,6 +153,12 @@ def test_an_early_bus_is_held_by_the_share_learned():
     assert held[1][0] - free[1][0] == pytest.approx(0.5 * early, abs=1e-3)
 
 
+def test_a_bus_an_hour_before_its_plan_is_on_another_trip_and_not_held_by_it():
+    plan = [NOW + 3600 + 120 * i for i in range(9)]
+    (free,), (held,) = (estimate(line(9), bus(plan=plan), hold=h) for h in (0.0, 0.02))
+    assert held[-1][0] - free[-1][0] < 9 * 0.02 * 301
+
+
 def test_beyond_an_hour_nothing_is_said():
     (rows,) = estimate(line(5, hop_s=1500.0), bus(dist=0.0))
     assert [bool(np.isnan(row[2])) for row in rows] == [False, False, True, True]
