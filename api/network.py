@@ -75,6 +75,7 @@ class NetworkView:
     routes_from: dict[tuple[str, str], list[str]]  # stop and the next one -> route_ids, sorted
     visits_at: dict[str, list[tuple[str, int]]]  # stop_id -> (pattern_id, position in it)
     children: dict[str, list[str]]  # parent station -> its stops
+    inferred: frozenset[tuple[str, int]]  # route_id and direction_id that the feed itself does not have
     shapes: dict[str, Shape]
     stop_order: list[str]
     stop_words: list[str]  # folded name and id, aligned with stop_order
@@ -128,6 +129,9 @@ class NetworkView:
             routes_from={k: sorted(v) for k, v in routes_from.items()},
             visits_at=visits_at,
             children=children,
+            inferred=frozenset(
+                (p["route_id"], p["direction_id"]) for p in patterns.values() if p.get("direction_inferred")
+            ),
             shapes={k: shape for k, p in patterns.items() if (shape := _shape(p)) is not None},
             stop_order=order,
             stop_words=[fold(f"{stops[s]['name']} {s}") for s in order],
@@ -139,6 +143,10 @@ class NetworkView:
         """Keep an answer that is true as long as this network is in use."""
         if len(self.answers) < MAX_ANSWERS:
             self.answers[key] = answer
+
+    def direction_of_feed(self, route_id: str | None, direction_id: int | None) -> int | None:
+        """A direction as the feed has it: None where it was inferred, so that only we mean something by it."""
+        return None if direction_id is None or (route_id, direction_id) in self.inferred else direction_id
 
     def lane_of(self, route_id: str | None) -> str | None:
         """`busway` or `mixed`; None for a route that is not in the feed."""

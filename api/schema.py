@@ -21,7 +21,7 @@ WORDS = {
     "occupancy_status": "GTFS-Realtime OccupancyStatus",
     "label": "what is written on the vehicle",
     "route_id": "route of the feed; null while undecided",
-    "direction_id": "direction of the feed; null while undecided or where the feed has none",
+    "direction_id": "direction of the feed, or told by the order of the stops where it has none; null while undecided",
     "pattern_id": "route, direction and stops it follows",
     "trip_id_performed": "the run: service date, vehicle, number of the day",
     "trip_id_scheduled": "trip_id of the feed; the template trip of frequency-based service",

@@ -201,8 +201,8 @@ def alert(entity: Entity, network: NetworkView, now: int) -> Fields | None:
     if d["effect"] in INTERNAL or d["route_id"] not in network.routes:
         return None
     line: Fields = {"route_id": d["route_id"]}
-    if d["direction_id"] is not None:
-        line["direction_id"] = d["direction_id"]
+    if (direction := network.direction_of_feed(d["route_id"], d["direction_id"])) is not None:
+        line["direction_id"] = direction
     concerns = [{**line, "stop_id": stop} for stop in d["stop_ids"] or () if stop in network.stops] or [line]
     period: Fields = {"start": min(int(d["active_from"]), now)}
     if d["active_to"] is not None:

@@ -74,8 +74,8 @@ class Trips:
         common: Descriptor = {}
         if run.route_id in self.network.routes:
             common["route_id"] = run.route_id
-        if run.direction_id is not None:
-            common["direction_id"] = run.direction_id
+        if (direction := self.network.direction_of_feed(run.route_id, run.direction_id)) is not None:
+            common["direction_id"] = direction
         added = {"trip_id": run.trip_id_performed, **common, "start_date": date, "schedule_relationship": "ADDED"}
         trip = self.network.schedule.trips.get(run.trip_id_scheduled or "")
         start_s = None if run.start_time is None else seconds(run.start_time)

@@ -87,6 +87,8 @@ class Reports:
             route = int(network.pattern_route_ix[pattern])
         elif pattern >= 0 and network.pattern_route_ix[pattern] != route:
             trip = pattern = -1  # they contradict each other: the route is the coarser, and rarer wrong
+        if route >= 0 and network.route_direction_inferred[route]:
+            direction = -1  # 0 and 1 are ours there, not the vehicle's
         rank = int.from_bytes(blake2b(orjson.dumps(saying), digest_size=8).digest(), "little") >> 1
         self.occupancy[k], self.label[k] = occupancy, label
         self._numbers[k] = (route, direction, pattern, trip, rank)

@@ -33,6 +33,7 @@ ODDITIES = {
     "shapes_unused": "shapes that no pattern uses, or that repeat another one",
     "patterns_drawn_stop_to_stop": "patterns drawn from stop to stop",
     "frequency_windows_overlapping": "frequency windows of one trip that overlap",
+    "patterns_direction_inferred": "patterns without direction_id; told apart by the order of their stops",
     "loops": "patterns that end where they begin",
     "files_with_byte_order_mark": "files that begin with a byte order mark",
     "services_over": "services whose last day has passed",

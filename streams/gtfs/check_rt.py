@@ -116,12 +116,14 @@ class Checked:
 
     network: Network
     stations: frozenset[str] = field(init=False)
+    direction: np.ndarray = field(init=False)  # of each pattern, as the feed says it: -1 where it does not
     _south_west: tuple[float, float] = field(init=False)
     _north_east: tuple[float, float] = field(init=False)
 
     def __post_init__(self) -> None:
         n = self.network
         self.stations = frozenset(n.stop_ids[p] for p in set(n.stop_parent_ix.tolist()) if p >= 0)
+        self.direction = np.where(n.pattern_direction_inferred, -1, n.pattern_direction)
         x, y = n.project(n.stop_lat, n.stop_lon)
         x, y = np.concatenate([x, n.point_x]), np.concatenate([y, n.point_y])
         self._south_west, self._north_east = (float(x.min()), float(y.min())), (float(x.max()), float(y.max()))
@@ -259,7 +261,7 @@ def _trip(
         yield "E003", entity_id, trip.trip_id
         return
     pattern = n.trip_pattern_ix[ix]
-    if trip.HasField("direction_id") and n.pattern_direction[pattern] != trip.direction_id:
+    if trip.HasField("direction_id") and feed.direction[pattern] != trip.direction_id:
         yield "E024", entity_id, f"{trip.direction_id}"
     if trip.route_id and trip.route_id != n.route_ids[n.pattern_route_ix[pattern]]:
         yield "E035", entity_id, f"{trip.trip_id} on {trip.route_id}"

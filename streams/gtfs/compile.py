@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from streams.gtfs import cache, cells, gates, grid, links
+from streams.gtfs import cache, cells, directions, gates, grid, links
 from streams.gtfs import feed as f
 from streams.gtfs.calendar import read_calendar
 from streams.gtfs.feed import Feed, FeedError
@@ -17,7 +17,7 @@ from streams.gtfs.network import EARTH_RADIUS_M, Network
 from streams.gtfs.shapes import Shapes, along_m, haversine_m, stops_along
 from streams.gtfs.timetable import Stops, Timetable, Trips, read_timetable
 
-VERSION = 1  # of what the compiler makes of a feed; part of Network.hash
+VERSION = 2  # of what the compiler makes of a feed; part of Network.hash
 ELSEWHERE_M = 500.0  # a shape this far from its stops, in the mean, belongs to another trip
 FAR_STOP_M = 60.0
 OUT_OF_ORDER_M = 30.0
@@ -71,6 +71,8 @@ def compile_feed(feed: Feed, content: str | None = None, progress: Progress | No
     k = np.pi / 180.0 * EARTH_RADIUS_M
     kx = k * np.cos(np.radians(lat0))
     px, py = (stops.lon - lon0) * kx, (stops.lat - lat0) * k
+    runs = _runs(table, patterns)
+    patterns.direct(px, py, runs)
     shapes, shape_ids, shape_ix = patterns.shapes(kx, k, lat0, lon0)
     fraction = patterns.time_fraction()
     dist, offset, least = stops_along(
@@ -94,7 +96,6 @@ def compile_feed(feed: Feed, content: str | None = None, progress: Progress | No
 
     trip_arrival, trip_departure = _fill_times(trips, patterns, dist)
     arrival, departure = _median_times(trips, patterns, trip_arrival, trip_departure)
-    runs = _runs(table, patterns)
 
     tell("joining links", 0.5)
     link = links.join(patterns.start, patterns.stop_ix, dist, arrival, departure, runs)
@@ -142,6 +143,7 @@ def compile_feed(feed: Feed, content: str | None = None, progress: Progress | No
         pattern_headsign=patterns.headsign,
         pattern_route_ix=patterns.route_ix,
         pattern_direction=patterns.direction,
+        pattern_direction_inferred=patterns.inferred,
         pattern_route_dir_ix=patterns.route_dir_ix,
         pattern_shape_ix=shape_ix,
         pattern_length_m=shapes.length_m[shape_ix],
@@ -269,7 +271,7 @@ class _Patterns:
         self.shape_key: list[str] = []  # "" draws it from stop to stop
 
     def group(self) -> None:
-        """Number the patterns by their first trip, and the route directions by their first pattern."""
+        """Number the patterns by their first trip."""
         trips = self.table.trips
         index: dict[tuple[int, int, str, bytes], int] = {}
         of_trip = np.empty(len(trips.ids), dtype=np.int32)
@@ -299,7 +301,25 @@ class _Patterns:
         self.stop_ix = trips.stop_ix[self.row]
         self.sequence = trips.sequence[self.row]
         self.route_ix = trips.route_ix[self.first_trip]
-        self.direction = trips.direction[self.first_trip]
+        self.given = trips.direction[self.first_trip]
+        signs: list[dict[str, int]] = [{} for _ in first]
+        for p, sign in zip(of_trip.tolist(), trips.headsign, strict=True):
+            signs[p][sign] = signs[p].get(sign, 0) + 1
+        self.headsign = [max(s.items(), key=lambda kv: kv[1])[0] for s in signs]
+
+    def direct(self, x: Array, y: Array, runs: Array) -> None:
+        """Tell the two ways of each route apart, and number the route directions by their first pattern."""
+        stops = self.table.stops
+        known: dict[tuple[int, str], int] = {}
+        place = [
+            known.setdefault((parent, "" if parent >= 0 else name), len(known)) if parent >= 0 or name else -1
+            for parent, name in zip(stops.parent_ix.tolist(), stops.name, strict=True)
+        ]
+        self.direction = directions.infer(
+            self.route_ix, self.given, self.start, self.stop_ix, x, y, np.array(place), stops.ids, runs
+        )
+        self.inferred = self.direction != self.given
+        self.table.oddities["patterns_direction_inferred"] = int(self.inferred.sum())
         pair, at, inverse = np.unique(
             self.route_ix.astype(np.int64) * 3 + self.direction + 1, return_index=True, return_inverse=True
         )
@@ -308,10 +328,6 @@ class _Patterns:
         by_rank = pair[np.argsort(at)]
         self.route_dir_route_ix = (by_rank // 3).astype(np.int32)
         self.route_dir_direction = (by_rank % 3 - 1).astype(np.int8)
-        signs: list[dict[str, int]] = [{} for _ in first]
-        for p, sign in zip(of_trip.tolist(), trips.headsign, strict=True):
-            signs[p][sign] = signs[p].get(sign, 0) + 1
-        self.headsign = [max(s.items(), key=lambda kv: kv[1])[0] for s in signs]
 
     def shapes(self, kx: float, k: float, lat0: float, lon0: float) -> tuple[Shapes, list[str], Array]:
         """The shapes in use, their ids, and the shape of each pattern."""
@@ -340,7 +356,7 @@ class _Patterns:
         return Shapes(start, (lon - lon0) * kx, (lat - lat0) * k, along_m(start, lat, lon)), names, shape_ix
 
     def ids(self) -> list[str]:
-        """<route_id>:<direction_id or ->:<6 hex of stops and shape>; more digits only if two would be one."""
+        """<route_id>:<direction_id of the feed, or ->:<6 hex of stops and shape>; more digits if two would be one."""
         routes, stops = self.table.routes.ids, self.table.stops.ids
         digests = []
         for p, key in enumerate(self.shape_key):
@@ -348,7 +364,7 @@ class _Patterns:
             digests.append(sha256(f"{chain}\1{key}".encode()).hexdigest())
         heads = [
             f"{routes[r]}:{d if d >= 0 else '-'}:"
-            for r, d in zip(self.route_ix.tolist(), self.direction.tolist(), strict=True)
+            for r, d in zip(self.route_ix.tolist(), self.given.tolist(), strict=True)
         ]
         width = 6
         while True:

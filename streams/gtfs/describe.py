@@ -21,12 +21,13 @@ def describe(network: Network) -> bytes:
     {"hash", "feed_version", "timezone",
      "routes":   [{"route_id", "short_name", "long_name", "color", "lane"}],
      "stops":    [{"stop_id", "name", "lat", "lon", "parent_id"}],
-     "patterns": [{"pattern_id", "route_id", "direction_id", "headsign", "stop_ids", "stop_sequences", "stop_dist_m",
-                   "length_m", "polyline", "dist_m",
+     "patterns": [{"pattern_id", "route_id", "direction_id", "direction_inferred", "headsign", "stop_ids",
+                   "stop_sequences", "stop_dist_m", "length_m", "polyline", "dist_m",
                    "running_s", "trips": {"trip_id", "service", "start_s", "running"},
                    "frequencies": {"trip", "start_s", "end_s", "headway_s", "exact"}}],
      "calendar": {"first_day", "n_days", "services": [{"service_id", "days"}]}}
 
+    direction_inferred  the direction_id is not the feed's, which has none
     polyline     text of streams.polyline, drawn to within 6 m; dist_m (whole metres) stays that of the full shape
     running_s    different ways to be timed: whole seconds from each stop's arrival to the next one's
     trips        columns; service is a position in calendar.services, running one in running_s, start_s the first
@@ -93,6 +94,7 @@ def _pattern(n: Network, p: int, line: str, dist_m: list[int]) -> dict[str, Any]
         "pattern_id": n.pattern_ids[p],
         "route_id": n.route_ids[n.pattern_route_ix[p]],
         "direction_id": direction if direction >= 0 else None,
+        "direction_inferred": bool(n.pattern_direction_inferred[p]),
         "headsign": n.pattern_headsign[p],
         "stop_ids": [n.stop_ids[s] for s in n.pstop_stop_ix[stops].tolist()],
         "stop_sequences": n.pstop_sequence[stops].tolist(),

@@ -30,7 +30,7 @@ class Network:
     route_ids: list[str]
     stop_ids: list[str]
     shape_ids: list[str]  # also shapes made from stops where the feed has none: "made:<pattern>"
-    pattern_ids: list[str]  # <route_id>:<direction_id>:<6 hex of stops and shape>
+    pattern_ids: list[str]  # <route_id>:<direction_id of the feed or ->:<6 hex of stops and shape>
     trip_ids: list[str]
     service_ids: list[str]
     block_ids: list[str]
@@ -56,12 +56,13 @@ class Network:
 
     # --- route directions: "same route and direction", what a headway belongs to
     route_dir_route_ix: Array  # i4
-    route_dir_direction: Array  # i1, direction_id, -1 where the feed has none
+    route_dir_direction: Array  # i1, direction_id, -1 where it has one way only and the feed does not say which
 
     # --- patterns: same route, direction, stops and shape
     pattern_headsign: list[str]  # of most of its trips, "" unknown
     pattern_route_ix: Array  # i4
     pattern_direction: Array  # i1, -1
+    pattern_direction_inferred: Array  # bool: the direction is not the feed's but told by the order of its stops
     pattern_route_dir_ix: Array  # i4
     pattern_shape_ix: Array  # i4
     pattern_length_m: Array  # f8, of the shape
@@ -149,6 +150,11 @@ class Network:
     def route_ix(self) -> dict[str, int]:
         """Route by its id."""
         return {v: i for i, v in enumerate(self.route_ids)}
+
+    @cached_property
+    def route_direction_inferred(self) -> Array:
+        """Routes (bool) of which a pattern's direction is not the feed's: nobody else can mean the same by it."""
+        return np.bincount(self.pattern_route_ix, self.pattern_direction_inferred, len(self.route_ids)) > 0
 
     @cached_property
     def stop_ix(self) -> dict[str, int]:

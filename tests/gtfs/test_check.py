@@ -99,6 +99,12 @@ def test_counts_are_those_of_counting_rows(data_dir, inspected, name):
     feed = rows_of(data_dir / f"{name}.zip")
     found = inspected(name)
     counts, more = counted(feed)
+    inferred = found["odd"].get("patterns_direction_inferred", 0)
+    assert (inferred > 0) == (name == "kingston/gtfs")  # its feed has no direction_id: tests/gtfs/test_directions.py
+    if inferred:
+        del counts["route_directions"]
+        assert found["counts"]["route_directions"] == 51  # of 31 routes
+        assert inferred == 109
     assert {k: found["counts"][k] for k in counts} == counts
     assert found["rows"] == {f"{k}.txt": len(v) for k, v in feed.items() if f"{k}.txt" in found["rows"]}
     types = dict(zip(("stop", "station", "entrance"), (more["kinds"][k] for k in "012"), strict=True))

@@ -47,6 +47,22 @@ FREQUENT = {
 TIMED = {"trip_id": "x", "route_id": "1", "start_date": "20260110", "schedule_relationship": "SCHEDULED"}
 
 
+def test_a_direction_that_the_feed_does_not_have_is_not_the_trips(tmp_path):
+    made = feed()
+    for row in made["trips"]:
+        del row["direction_id"]
+    back = [{**row, "trip_id": "back", "stop_id": stop} for row, stop in zip(made["stop_times"], "CBA", strict=False)]
+    made["stop_times"] += back
+    made["trips"].append({**made["trips"][0], "trip_id": "back"})
+    network = compiled(tmp_path, made)
+    there, inferred = network.trip_pattern_ix[network.trip_ix["t"]], network.pattern_direction_inferred
+    assert inferred[there]
+    said = {**FREQUENT, "direction_id": int(network.pattern_direction[there])}
+    assert [p.rule for p in check(network, message(update(said)))] == ["E024"]
+    del said["direction_id"]
+    assert check(network, message(update(said))) == []
+
+
 def at(sequence, stop, time, **more):
     return {
         "stop_sequence": sequence,

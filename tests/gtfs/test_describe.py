@@ -93,10 +93,11 @@ def test_lines_lie_on_the_shapes(told):
     check_lines(*told)
 
 
-def test_a_direction_that_the_feed_does_not_give_is_null(real):
+def test_a_direction_that_the_feed_does_not_give_is_marked_or_null(real):
     network = real("kingston/gtfs")
     record = json.loads(describe(network))
-    assert {p["direction_id"] for p in record["patterns"]} == {None}
+    assert {p["direction_id"] for p in record["patterns"]} == {0, 1, None}
+    assert all(p["direction_inferred"] == (p["direction_id"] is not None) for p in record["patterns"])
     check_lines(network, record)
 
 

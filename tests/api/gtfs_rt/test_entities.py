@@ -1,5 +1,6 @@
 """Entities: what a TripUpdate, a position and an alert say, and what they never say."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -235,6 +236,14 @@ def test_only_what_a_passenger_feels_is_an_alert(effect, told):
         assert found["alert"]["informed_entity"] == [{"route_id": "1", "direction_id": 0}]
         assert found["alert"]["cause"] == "UNKNOWN_CAUSE"
         assert found["alert"]["active_period"] == [{"start": T - 90}]
+
+
+def test_an_alert_names_no_direction_that_the_feed_does_not_have():
+    view = factory.View(factory.Api())
+    view.apply("alerts", factory.record(messages.ALERT, alert("gap:1", effect="SIGNIFICANT_DELAYS")), NOW)
+    network = replace(NETWORK, inferred=frozenset({("1", 0)}))
+    found = entities.alert(view.publish(NOW).alerts["gap:1"], network, T)
+    assert found["alert"]["informed_entity"] == [{"route_id": "1"}]
 
 
 def test_a_gap_is_told_at_the_stops_that_wait_for_it():

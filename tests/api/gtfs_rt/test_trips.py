@@ -41,6 +41,15 @@ def test_a_timed_trip_is_scheduled_whatever_its_bus_thinks_of_the_start(network)
     assert "start_time" not in found.plain
 
 
+def test_a_direction_that_the_feed_does_not_have_is_not_told():
+    raw = orjson.loads(factory.network())
+    for pattern in raw["patterns"]:
+        pattern["direction_inferred"] = pattern["route_id"] == "1"
+    network = NetworkView.parse(orjson.dumps(raw))
+    assert "direction_id" not in Trips(network).learn(run()).plain
+    assert Trips(network).learn(run(trip="2-a", route="2")).plain["direction_id"] == 0
+
+
 def test_exact_times_are_scheduled_at_their_slot():
     raw = orjson.loads(factory.network())
     raw["patterns"][0]["frequencies"]["exact"] = [1]
