@@ -1,3 +1,6 @@
+import numba
+import numpy as np
+
 from streams import jit
 
 
@@ -17,3 +20,16 @@ def test_an_edit_renames_the_cache_of_what_depends_on_it_and_of_nothing_else(mon
     finally:
         jit.stamp.cache_clear()
     assert changed == {"geometry", "matching", "tracking"}
+
+
+def test_asking_for_memory_early_changes_nothing_wherever_it_is():
+    @numba.njit
+    def ask(array):
+        for item in (0, 5, -1_000_000, 1_000_000):
+            jit.prefetch(array, item)
+        return array[5]
+
+    array = np.arange(6.0)
+    assert ask(array) == 5.0
+    assert ask.py_func(array) == 5.0
+    assert array.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]

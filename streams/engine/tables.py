@@ -94,7 +94,6 @@ def tables_of(n: Network) -> Tables:
         return np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=count))])
 
     integers = {
-        k.POINT_SHAPE_IX: n.point_shape_ix,
         k.SHAPE_PATTERN_START: n.shape_pattern_start,
         k.SHAPE_PATTERN_IX: n.shape_pattern_ix,
         k.PATTERN_FIRST: first,
@@ -143,7 +142,7 @@ def tables_of(n: Network) -> Tables:
         at[names] = np.concatenate([[0], ends[:-1]])
     return k.Tables(
         np.column_stack([n.point_x, n.point_y, n.point_dist_m]).astype(np.float64),
-        np.column_stack([headings(n), looseness(n)]),
+        np.column_stack([headings(n), looseness(n), n.point_shape_ix]),
         np.concatenate(list(integers.values())).astype(np.int32),
         np.concatenate(list(numbers.values())).astype(np.float64),
         at,

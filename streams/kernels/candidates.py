@@ -6,10 +6,11 @@ near enough, wider rings are tried.
 
 import numpy as np
 
-from streams.jit import lean
-from streams.kernels.tables import GRID, GRID_NX, GRID_NY, GRID_SEGMENT, GRID_START, POINT_SHAPE_IX
+from streams.jit import lean, prefetch
+from streams.kernels.tables import GRID, GRID_NX, GRID_NY, GRID_SEGMENT, GRID_START, SHAPE
 
 MAX_CANDIDATES = 256
+AHEAD = 6  # segments to come whose points are asked for
 SAME_PASS_M = 120.0  # hits on one shape closer than this along it are one pass of the shape by the place
 
 
@@ -30,46 +31,52 @@ def near_shapes(tables, x, y, radius_m, rings, near):
     row = int(np.floor((y - tables.f[grid + 1]) / size))
     limit = radius_m * radius_m
     points = tables.points
+    west, east = max(0, column - rings), min(nx - 1, column + rings)
+    cells, lists = tables.at[GRID_START], tables.at[GRID_SEGMENT]
+    if west > east:
+        return 0
     for r in range(max(0, row - rings), min(ny - 1, row + rings) + 1):
-        for c in range(max(0, column - rings), min(nx - 1, column + rings) + 1):
-            cell = r * nx + c
-            for k in range(tables.i[tables.at[GRID_START] + cell], tables.i[tables.at[GRID_START] + cell + 1]):
-                i = tables.i[tables.at[GRID_SEGMENT] + k]
-                ax, ay = points[i, 0], points[i, 1]
-                ex, ey = points[i + 1, 0] - ax, points[i + 1, 1] - ay
-                # Most segments of nine cells are too far away: told without a division.
-                if (
-                    min(ax, ax + ex) > x + radius_m
-                    or max(ax, ax + ex) < x - radius_m
-                    or min(ay, ay + ey) > y + radius_m
-                    or max(ay, ay + ey) < y - radius_m
-                ):
+        # The cells of a row lie side by side, and so do their lists.
+        first, end = lists + tables.i[cells + r * nx + west], lists + tables.i[cells + r * nx + east + 1]
+        for k in range(first, end):
+            if k + AHEAD < end:
+                prefetch(points, 3 * tables.i[k + AHEAD])
+            i = tables.i[k]
+            ax, ay = points[i, 0], points[i, 1]
+            ex, ey = points[i + 1, 0] - ax, points[i + 1, 1] - ay
+            # Most segments of nine cells are too far away: told without a division.
+            if (
+                min(ax, ax + ex) > x + radius_m
+                or max(ax, ax + ex) < x - radius_m
+                or min(ay, ay + ey) > y + radius_m
+                or max(ay, ay + ey) < y - radius_m
+            ):
+                continue
+            square = ex * ex + ey * ey
+            if square <= 0.0:
+                continue
+            u = min(1.0, max(0.0, ((x - ax) * ex + (y - ay) * ey) / square))
+            dx, dy = x - (ax + u * ex), y - (ay + u * ey)
+            d2 = dx * dx + dy * dy
+            if d2 > limit:
+                continue
+            shape = tables.segments[i, SHAPE]
+            dist = points[i, 2] + u * (points[i + 1, 2] - points[i, 2])
+            offset = np.sqrt(d2)
+            at = -1
+            for j in range(n):
+                if near[j, 0] == shape and abs(near[j, 1] - dist) < SAME_PASS_M:
+                    at = j
+                    break
+            if at >= 0:
+                if offset > near[at, 2] or (offset == near[at, 2] and dist >= near[at, 1]):
                     continue
-                square = ex * ex + ey * ey
-                if square <= 0.0:
-                    continue
-                u = min(1.0, max(0.0, ((x - ax) * ex + (y - ay) * ey) / square))
-                dx, dy = x - (ax + u * ex), y - (ay + u * ey)
-                d2 = dx * dx + dy * dy
-                if d2 > limit:
-                    continue
-                shape = tables.i[tables.at[POINT_SHAPE_IX] + i]
-                dist = points[i, 2] + u * (points[i + 1, 2] - points[i, 2])
-                offset = np.sqrt(d2)
-                at = -1
-                for j in range(n):
-                    if near[j, 0] == shape and abs(near[j, 1] - dist) < SAME_PASS_M:
-                        at = j
-                        break
-                if at >= 0:
-                    if offset > near[at, 2] or (offset == near[at, 2] and dist >= near[at, 1]):
-                        continue
-                elif n < MAX_CANDIDATES:
-                    at = n
-                    n += 1
-                else:
-                    continue
-                near[at, 0], near[at, 1], near[at, 2], near[at, 3] = shape, dist, offset, i
+            elif n < MAX_CANDIDATES:
+                at = n
+                n += 1
+            else:
+                continue
+            near[at, 0], near[at, 1], near[at, 2], near[at, 3] = shape, dist, offset, i
     return n
 
 

@@ -15,7 +15,6 @@ Array = np.ndarray
 # of pattern_length_m is `f[at[PATTERN_LENGTH_M] + k]`. (An argument costs the compiler time in every kernel that hands
 # it on; there were fifty.) Names, units and layout are those of the compiled network.
 (
-    POINT_SHAPE_IX,  # shape of each point
     SHAPE_PATTERN_START,  # CSR
     SHAPE_PATTERN_IX,
     PATTERN_FIRST,  # first point of the pattern's shape
@@ -43,7 +42,7 @@ Array = np.ndarray
     SERVICE_ACTIVE,  # services x N_DAYS, row by row
     GRID_START,  # CSR: cells of the candidate grid, row-major
     GRID_SEGMENT,  # first point of a shape segment
-) = range(28)
+) = range(27)
 (
     PATTERN_LENGTH_M,
     # 4 a pattern: where a vehicle waits before it starts: x, y of its own start, and of the end of the pattern before
@@ -56,21 +55,22 @@ Array = np.ndarray
     FREQ_START_S,
     FREQ_END_S,
     GRID,  # x0, y0 and cell size in metres
-) = range(28, 38)
+) = range(27, 37)
 # and four plain numbers stand in `at` themselves
-FIRST_DAY, N_DAYS, GRID_NX, GRID_NY = range(38, 42)
-ENTRIES = 42
+FIRST_DAY, N_DAYS, GRID_NX, GRID_NY = range(37, 41)
+ENTRIES = 41
 
 
-# columns of Tables.segments: the way the shape leads there, as a unit vector, and how far the street may be from it (m)
-EAST, NORTH, LOOSE = 0, 1, 2
+# columns of Tables.segments: the way the shape leads there, as a unit vector; how far the street may be from it (m);
+# which shape it is
+EAST, NORTH, LOOSE, SHAPE = 0, 1, 2, 3
 
 
 class Tables(NamedTuple):
     """The schedule. Places are metres east (x) and north (y)."""
 
     points: Array  # f8 (n, 3): x, y, metres along the shape
-    segments: Array  # f8 (n, 3), of the segment that begins at each point: EAST, NORTH, LOOSE
+    segments: Array  # f8 (n, 4), of the segment that begins at each point: EAST, NORTH, LOOSE, SHAPE
     i: Array  # i4
     f: Array  # f8
     at: Array  # i8 (ENTRIES,)

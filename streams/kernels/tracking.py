@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streams.jit import inner, lean
+from streams.jit import inner, lean, prefetch
 from streams.kernels.gates import (
     C_CELL,
     C_DAY,
@@ -58,12 +58,14 @@ from streams.kernels.matching import (
     RUN_PATTERN,
     RUN_START,
     RUN_TRIP,
+    SEGMENT,
     SPAN,
     USED,
     VISIT_ARRIVAL,
     VISIT_DEPARTURE,
     VISIT_DETERMINED,
     VISIT_GATE,
+    N,
     State,
     decide,
     match,
@@ -509,6 +511,38 @@ def _close(out, v, record, until):
     out.closed[k, 0], out.closed[k, 1], out.closed[k, 2] = v, record, until
 
 
+@inner
+def _expect_vehicle(v, fleet):
+    """A ping of vehicle v comes soon: ask for what is remembered of it."""
+    tally, clock = fleet.tally, fleet.clock
+    prefetch(tally, tally.shape[1] * v)
+    prefetch(clock, clock.shape[1] * v)
+    state, head = fleet.state, STATES * v + HEAD
+    for c in range(0, NF, 8):
+        prefetch(state.ff, NF * head + c)
+    for c in range(0, NI, 16):
+        prefetch(state.fi, NI * head + c)
+    for c in range(0, 4 * NH, 16):
+        prefetch(state.h, MAX_BEAM * NH * head + c)
+
+
+@inner
+def _expect_places(v, fleet, tables):
+    """A ping of vehicle v comes next: ask for its latest pings and for where its hypotheses are."""
+    at, many = fleet.tally[v, RINGED], fleet.tally[v, MIDDLE]
+    prefetch(fleet.ring_f, 3 * (RING * v + at) - 3)
+    prefetch(fleet.ring_f, 3 * (RING * v + at) + 2)
+    prefetch(fleet.ring_f, 3 * (RING * v + many) - 3)
+    prefetch(fleet.ring_i, 7 * (RING * v + at))
+    state, head = fleet.state, STATES * v + HEAD
+    for k in range(state.fi[head, N]):
+        segment = int(state.h[head, k, SEGMENT])
+        prefetch(tables.points, 3 * segment)
+        prefetch(tables.points, 3 * segment + 8)
+        prefetch(tables.points, 3 * segment + 16)
+        prefetch(tables.segments, 4 * segment)
+
+
 # what the loop does next with the ring: steps of a late ping, of a full ring, and of every ping in order
 _DONE, _ADMIT, _CATCH_UP, _AS_IT_WAS, _AS_IT_IS, _MAKE_ROOM, _NEXT = range(7)
 
@@ -546,6 +580,10 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
                         _close(out, v, record, until)
                         _tell_judged(fleet, v, np.inf, record, rows)
             grid[0] = (np.floor(now / SILENCE_GRID_S) + 1.0) * SILENCE_GRID_S
+        if i + 3 < len(pings.f) and pings.i[i + 3, VEHICLE] >= 0:
+            _expect_vehicle(pings.i[i + 3, VEHICLE], fleet)
+        if i + 1 < len(pings.f) and pings.i[i + 1, VEHICLE] >= 0:
+            _expect_places(pings.i[i + 1, VEHICLE], fleet, tables)
         v = pings.i[i, VEHICLE]
         if v < 0:
             continue
