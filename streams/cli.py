@@ -18,7 +18,10 @@ COMMANDS = {
         "streams.replay.learn:command",
         "Learn a city from recordings: a profile that replays and workers begin with",
     ),
-    "score": ("streams.replay.score:command", "How good a replay's arrival estimates were, beside simple means"),
+    "score": (
+        "streams.replay.score:command",
+        "How good arrival estimates were, a replay's or a live feed's, beside simple means",
+    ),
     "simulate": ("fixtures.simulate:command", "Make a city and its buses, with the truth beside every ping"),
     "feed": ("streams.gtfs.check:command", "Look into a GTFS feed"),
     "settings": ("streams.cli:settings_command", "List every setting"),

@@ -11,14 +11,12 @@ terminal is told for its next run; "under way" leaves those rows out, as agencie
 
 import tempfile
 import time
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from google.transit import gtfs_realtime_pb2
 
 from benchmarks.accuracy.toronto import prepare
 from benchmarks.harness import Benchmark
@@ -44,7 +42,9 @@ from streams.replay.rulers import BINS_S, MBTA, TRANSIT
 from streams.replay.run import groups, replay
 from streams.replay.samples import LAPSED_S, Samples, served
 from streams.replay.score import P50, TOLD, Score, minutes, score
+from streams.replay.updates import statements
 from streams.settings import Settings
+from streams.sources.files import members
 from streams.sources.recording import Recording
 from streams.sources.registry import open_source
 
@@ -164,28 +164,9 @@ def kingston(bench: Benchmark, out: Path) -> None:
 
 def official(samples: Samples, archive: Path) -> Array:
     """What archived TripUpdates told for every sample, NaN where nothing: the last message, at most a minute old."""
-    said: list[tuple[float, str, int, float]] = []
-    with zipfile.ZipFile(archive) as file:
-        for name in sorted(file.namelist()):
-            message = gtfs_realtime_pb2.FeedMessage()
-            message.ParseFromString(file.read(name))
-            at = float(message.header.timestamp)
-            for entity in message.entity:
-                update = entity.trip_update
-                for stop in update.stop_time_update:
-                    event = stop.arrival if stop.HasField("arrival") else stop.departure
-                    if event.time:
-                        said.append((at, update.trip.trip_id, stop.stop_sequence, float(event.time)))
-    told = pl.DataFrame(
-        said,
-        schema={
-            "at": pl.Float64,
-            "trip_id_scheduled": pl.String,
-            "scheduled_stop_sequence": pl.Int32,
-            "told": pl.Float64,
-        },
-        orient="row",
-    ).sort("at")
+    told = statements(members(archive)).select(
+        "told", at="said_at", trip_id_scheduled="trip_id", scheduled_stop_sequence="stop_sequence"
+    )
     at = told.select("at").unique().sort("at").with_columns(last=pl.col("at"))
     asked = samples.rows.select("made_at", "trip_id_scheduled", "scheduled_stop_sequence").join_asof(
         at, left_on="made_at", right_on="at", strategy="backward"

@@ -24,7 +24,7 @@ from streams import messages, topics
 from streams.messages import PING, Columns
 from streams.partition import Partitioner
 from streams.settings import Settings, WrongSetting
-from streams.sources.poll import Poller, Status
+from streams.sources.poll import Poller, Status, header_pairs
 from streams.sources.recording import Recording, UnusableSource, to_columns
 from streams.sources.registry import FORMATS, open_source
 from streams.sources.rows import Options, parse_columns
@@ -326,15 +326,12 @@ def _follow(
     max_batch: int,
     console: Console,
 ) -> Shown:
-    pairs = [h.partition(":") for h in headers]
-    if any(not sep for _, sep, _ in pairs):
-        raise click.BadParameter("needs NAME: VALUE", param_hint="--header")
     poller = Poller(
         url,
         format_ or "gtfs-rt",
         Options(parse_columns(columns), timezone, time_format),
         every_s=every,
-        headers={name.strip(): value.strip() for name, _, value in pairs},
+        headers=header_pairs(headers),
     )
     out: list[Shown] = []
 

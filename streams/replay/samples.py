@@ -17,7 +17,7 @@ AHEAD_S = 3600.0  # estimates are owed for the next hour
 SAME_VISIT_S = 180.0  # a visit found this near to a true one is of the same run
 _TIMES = ("arrival_p10", "arrival_p50", "arrival_p90", "arrival_time")
 _ABOUT = ("vehicle_id", "trip_id_scheduled", "stop_id")
-_STOP = ("trip_id_performed", "scheduled_stop_sequence")
+STOP = ("trip_id_performed", "scheduled_stop_sequence")
 
 
 class UnusableRun(ValueError):
@@ -29,12 +29,12 @@ class Samples:
     """What was served.
 
     rows: made_at (a full minute), trip_id_performed, scheduled_stop_sequence, vehicle_id, trip_id_scheduled, stop_id,
-    p10, p50, p90, told, actual (null: not seen to come) and under_way (the run was still on its way there when the
-    recording ended). Times are POSIX seconds.
+    p10, p50, p90 (null where a feed tells one time only), told, actual (null: not seen to come) and under_way (the
+    run was still on its way there when the recording ended). Times are POSIX seconds.
     """
 
     rows: pl.DataFrame
-    visits: pl.DataFrame  # trip_id_performed, scheduled_stop_sequence, arrival, departure: what the tracker found
+    visits: pl.DataFrame  # of `visits_of`: what the tracker found
     owed: int  # bus in service x stop ahead x minute
     answered: int  # of those, with an estimate
     known_until: float  # end of the recording
@@ -71,39 +71,45 @@ def served(run: Path, truth: Path | None = None, skip_s: float = 0.0) -> Samples
         raise UnusableRun(f"{run}: arrival_estimates has no rows; was the recording on routes of this feed?")
     since = first + skip_s
     rows = _at_full_minutes(said, since)
-    visits = (
-        table(run, tables.STOP_VISITS)
-        .filter(pl.col("actual_arrival_time").is_not_null())
-        .select(
-            *_STOP,
-            "vehicle_id",
-            "stop_id",
-            arrival=seconds("actual_arrival_time"),
-            departure=seconds("actual_departure_time"),
-        )
-        .collect()
-    )
+    visits = visits_of(run)
     if truth is None:
-        actual = visits.select(*_STOP, "arrival", ride="trip_id_performed").with_row_index("visit")
+        actual = visits.select(*STOP, "arrival", ride="trip_id_performed").with_row_index("visit")
     else:
         actual = true_arrivals(visits, truth, rows)
     of_run = "trip_id_performed"
     reached = actual.group_by(of_run).agg(reached=pl.col("scheduled_stop_sequence").max())
     going = pl.col("made_at").max().over(of_run) > last - 2 * LAPSED_S
     rows = (
-        rows.join(actual.select(*_STOP, "visit", actual="arrival"), on=_STOP, how="left")
+        rows.join(actual.select(*STOP, "visit", actual="arrival"), on=STOP, how="left")
         .join(reached, on=of_run, how="left")
         .with_columns(under_way=going & (pl.col("scheduled_stop_sequence") > pl.col("reached").fill_null(-1)))
         .drop("reached")
-        .sort("made_at", *_STOP)
+        .sort("made_at", *STOP)
     )
-    owed = _owed(actual, since, last)
-    answered = owed.join(rows.select("made_at", "visit"), on=["made_at", "visit"], how="semi").height
-    return Samples(rows.drop("visit"), visits, owed.height, answered, last)
+    due = owed(actual, since, last)
+    answered = due.join(rows.select("made_at", "visit"), on=["made_at", "visit"], how="semi").height
+    return Samples(rows.drop("visit"), visits, due.height, answered, last)
+
+
+def visits_of(run: Path) -> pl.DataFrame:
+    """Stops that buses were seen to come to: STOP, vehicle_id, trip_id_scheduled, stop_id, arrival and departure."""
+    return (
+        table(run, tables.STOP_VISITS)
+        .filter(pl.col("actual_arrival_time").is_not_null())
+        .select(
+            *STOP,
+            "vehicle_id",
+            "trip_id_scheduled",
+            "stop_id",
+            arrival=seconds("actual_arrival_time"),
+            departure=seconds("actual_departure_time"),
+        )
+        .collect()
+    )
 
 
 def _at_full_minutes(said: pl.LazyFrame, since: float) -> pl.DataFrame:
-    key = list(_STOP)
+    key = list(STOP)
     renamed = {"arrival_p10": "p10", "arrival_p50": "p50", "arrival_p90": "p90", "arrival_time": "told"}
     minute = (pl.col("said_at") / 60.0).ceil() * 60.0
     return (
@@ -119,7 +125,7 @@ def _at_full_minutes(said: pl.LazyFrame, since: float) -> pl.DataFrame:
     )
 
 
-def _owed(actual: pl.DataFrame, since: float, last: float) -> pl.DataFrame:
+def owed(actual: pl.DataFrame, since: float, last: float) -> pl.DataFrame:
     """Every full minute x stop that a bus in service was to reach within AHEAD_S, and did reach: made_at, visit."""
     run = pl.col("arrival").min().over("ride")
     first = pl.max_horizontal(run, pl.col("arrival") - AHEAD_S, pl.lit(since))
@@ -172,13 +178,13 @@ def true_arrivals(visits: pl.DataFrame, truth: Path, rows: pl.DataFrame) -> pl.D
     )
     # Variants of a route number their stops differently: a stop is told by its id, where a run comes there twice by
     # its number too.
-    asked = pl.concat([rows.select(*_STOP, "stop_id"), visits.select(*_STOP, "stop_id")]).unique()
+    asked = pl.concat([rows.select(*STOP, "stop_id"), visits.select(*STOP, "stop_id")]).unique()
     place = ["trip_id_performed", "stop_id"]
     nth = pl.when(pl.len().over(place) > 1).then(seq)
     return (
         found.with_columns(nth=nth)
         .join(asked.with_columns(nth=nth), on=[*place, "nth"], how="left", nulls_equal=True, suffix="_said")
         .with_columns(scheduled_stop_sequence=pl.coalesce("scheduled_stop_sequence_said", seq))
-        .select(*_STOP, "arrival", "visit", "ride")
-        .unique(list(_STOP), keep="first", maintain_order=True)
+        .select(*STOP, "arrival", "visit", "ride")
+        .unique(list(STOP), keep="first", maintain_order=True)
     )

@@ -8,10 +8,11 @@ import hashlib
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import polars as pl
 
@@ -44,35 +45,33 @@ class Poll:
     detail: str = ""
 
 
+class Answer(NamedTuple):
+    """What a server sent."""
+
+    data: bytes | None  # None: the same as before, or nothing
+    failure: str = ""  # why nothing; empty: it is the same
+    retry_after_s: float = 0.0
+    digest: bytes = b""
+    conditions: Mapping[str, str] = {}
+
+
 @dataclass(slots=True)
-class Poller:
-    """Asks one URL. Format: `gtfs-rt` (bytes or JSON) or `transjakarta`."""
+class Url:
+    """An address, asked for what has changed since the last answer that was kept."""
 
     url: str
-    format: str = "gtfs-rt"
-    options: Options = field(default_factory=Options)
-    every_s: float = 10.0
     timeout_s: float = 10.0
-    stale_s: float = 120.0
     headers: Mapping[str, str] = field(default_factory=dict)
-    _conditions: dict[str, str] = field(default_factory=dict, init=False)
+    _conditions: Mapping[str, str] = field(default_factory=dict, init=False)
     _digest: bytes = field(default=b"", init=False)
-    _newest: float = field(default=float("-inf"), init=False)  # the feed's own time
-    _moved_at: float | None = field(default=None, init=False)  # ours, when that last grew
-    _failures: int = field(default=0, init=False)
-    _seen: dict[str, float] = field(default_factory=dict, init=False)  # vehicle -> its newest timestamp
 
     def __post_init__(self) -> None:
-        """Raises UnusableSource for a URL that is none or a format without a live form."""
+        """Raises UnusableSource for a URL that is none."""
         if urllib.parse.urlsplit(self.url).scheme not in ("http", "https"):
             raise UnusableSource(f"{self.url}: needs an http or https address")
-        if self.format not in ("gtfs-rt", "transjakarta"):
-            raise UnusableSource(f"format {self.format!r} cannot be polled; gtfs-rt and transjakarta can")
 
-    def fetch(self, now: float) -> Poll:
+    def ask(self, now: float) -> Answer:
         """One request. `now` is POSIX seconds. Never raises for what the other side does."""
-        if self._moved_at is None:
-            self._moved_at = now
         request = urllib.request.Request(
             self.url, headers={"Accept-Encoding": "gzip", **self.headers, **self._conditions}
         )
@@ -87,22 +86,60 @@ class Poller:
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == 304:
-                    self._failures = 0
-                    return self._nothing_new(now)
-                return self._failed(
-                    Status.UNREACHABLE, f"HTTP {error.code}", _retry_after(error.headers.get("Retry-After", ""), now)
-                )
+                    return Answer(None)
+                return Answer(None, f"HTTP {error.code}", _retry_after(error.headers.get("Retry-After", ""), now))
         except (OSError, ValueError) as error:
-            return self._failed(Status.UNREACHABLE, str(error))
+            return Answer(None, str(error) or type(error).__name__)
         digest = hashlib.sha256(data).digest()
         if digest == self._digest:
-            self._failures, self._conditions = 0, conditions
+            self._conditions = conditions
+            return Answer(None)
+        return Answer(data, digest=digest, conditions=conditions)
+
+    def keep(self, answer: Answer) -> None:
+        """This answer was of use: the next one is to be another."""
+        self._digest, self._conditions = answer.digest, answer.conditions
+
+
+@dataclass(slots=True)
+class Poller:
+    """Asks one URL. Format: `gtfs-rt` (bytes or JSON) or `transjakarta`."""
+
+    url: str
+    format: str = "gtfs-rt"
+    options: Options = field(default_factory=Options)
+    every_s: float = 10.0
+    timeout_s: float = 10.0
+    stale_s: float = 120.0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    _source: Url = field(init=False)
+    _newest: float = field(default=float("-inf"), init=False)  # the feed's own time
+    _moved_at: float | None = field(default=None, init=False)  # ours, when that last grew
+    _failures: int = field(default=0, init=False)
+    _seen: dict[str, float] = field(default_factory=dict, init=False)  # vehicle -> its newest timestamp
+
+    def __post_init__(self) -> None:
+        """Raises UnusableSource for a URL that is none or a format without a live form."""
+        self._source = Url(self.url, self.timeout_s, self.headers)
+        if self.format not in ("gtfs-rt", "transjakarta"):
+            raise UnusableSource(f"format {self.format!r} cannot be polled; gtfs-rt and transjakarta can")
+
+    def fetch(self, now: float) -> Poll:
+        """One request. `now` is POSIX seconds. Never raises for what the other side does."""
+        if self._moved_at is None:
+            self._moved_at = now
+        answer = self._source.ask(now)
+        if answer.failure:
+            return self._failed(Status.UNREACHABLE, answer.failure, answer.retry_after_s)
+        if answer.data is None:
+            self._failures = 0
             return self._nothing_new(now)
         try:
-            recording = self._parse(gunzip(data, self.url))
+            recording = self._parse(gunzip(answer.data, self.url))
         except UnusableSource as error:
             return self._failed(Status.UNREADABLE, str(error))
-        self._failures, self._digest, self._conditions = 0, digest, conditions
+        self._failures = 0
+        self._source.keep(answer)
         fresh = self._unseen(recording, now)
         if fresh.frame.is_empty() and fresh.rejects.is_empty():
             return self._nothing_new(now)
@@ -138,6 +175,15 @@ class Poller:
         self._failures += 1
         wait = min(self.every_s * 2.0 ** min(self._failures, 16), _MAX_WAIT_S)
         return Poll(status, max(wait, retry_after_s), detail=detail)
+
+
+def header_pairs(texts: Iterable[str]) -> dict[str, str]:
+    """`NAME: VALUE` texts as headers of a request. Raises UnusableSource."""
+    pairs = [text.partition(":") for text in texts]
+    for name, sep, _ in pairs:
+        if not sep:
+            raise UnusableSource(f"--header {name!r}: needs 'NAME: VALUE'")
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _retry_after(text: str, now: float) -> float:
