@@ -135,6 +135,10 @@ HEADWAY: Spec = {
 # A headway behind the last bus of any route of a group.
 GROUP_HEADWAY: Spec = {"route_group_id": Kind.ID, **HEADWAY}
 
+# A terminal is a zone: a bus this close (m) to its first stop may be waiting there; what is told of it then begins with
+# when it leaves.
+TERMINAL_M = 250.0
+
 ARRIVAL: Spec = {
     "made_at": Kind.TIME,
     "trip_id_performed": Kind.ID,

@@ -15,7 +15,6 @@ from streams import messages
 # A vehicle farther than this from its trip's shape is on a detour, or not on that trip. Consumers draw the line at
 # 200 m, on an Earth of their own and with coordinates rounded to half a metre.
 FAR_M = 190.0
-TERMINAL_M = 250.0  # this close to its first stop a bus may still be waiting for it, as the estimates take it
 
 _ARRIVAL = tuple(messages.ARRIVAL)
 SEQUENCE, STOP, MADE_AT = (_ARRIVAL.index(n) for n in ("scheduled_stop_sequence", "stop_id", "made_at"))
@@ -155,7 +154,7 @@ def at_origin(vehicle: Entity, network: NetworkView) -> bool:
     pattern = network.patterns.get(d["pattern_id"])
     if pattern is None or d["dist_m"] is None:
         return bool(d["trip_type"] == "Layover")
-    return bool(d["dist_m"] < pattern["stop_dist_m"][0] + TERMINAL_M)
+    return bool(d["dist_m"] < pattern["stop_dist_m"][0] + messages.TERMINAL_M)
 
 
 def _keep_passed(

@@ -34,7 +34,6 @@ Array = np.ndarray
 LEARN_S = 30.0  # how often passings are learned and running times worked out
 SETTLE_S = 120.0  # a passing this old has closed, but for a long dwell or a silence
 GAP_S = 120.0  # a passage seen only across a longer silence is left out
-TERMINAL_M = 250.0  # this close to its first stop a bus may still be waiting: terminals are zones
 MOVED_M = 15.0  # less is GPS drift
 STALE_S = 120.0  # a position older than this counts as standing
 WAITED_S = 7200.0  # a longer gap between two runs is no layover
@@ -418,7 +417,7 @@ class Arrivals:
         plan_start, plan_row = self._plan_of(trip, runs.day[run], pattern)
         planned = np.full(len(v), np.nan)
         planned[plan_row >= 0] = (plan_start + self._plan_departure_s[np.maximum(plan_row, 0)])[plan_row >= 0]
-        near_first = dist < self._pstop_dist_m[self._pstop_start[pattern]] + TERMINAL_M
+        near_first = dist < self._pstop_dist_m[self._pstop_start[pattern]] + messages.TERMINAL_M
         layover = fleet.trip_type[v] == LAYOVER
         waiting = (next_pos <= 1) & near_first & (layover | (planned > at))
         depart = np.where(waiting & ~(at - planned > PARKED_S), np.maximum(planned, at), np.nan)
