@@ -23,10 +23,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import consumer, problems, schema
 from api.answers import Shortcut
+from api.explain import Explainer
 from api.gtfs_rt.feeds import Feeds
 from api.live import Hub
 from api.metrics import Measured, Metrics
-from api.routes import gtfs_rt, health, map, routes, stops, traffic, vehicles
+from api.routes import explain, gtfs_rt, health, map, routes, stops, traffic, vehicles
 from api.view import View
 from streams.settings import Settings, WrongSetting
 
@@ -66,7 +67,12 @@ class Page(StaticFiles):
         return response
 
 
-def create_app(settings: Settings, view: View | None = None, clock: Callable[[], float] = time.time) -> Service:
+def create_app(
+    settings: Settings,
+    view: View | None = None,
+    clock: Callable[[], float] = time.time,
+    explainer: Explainer | None = None,
+) -> Service:
     """The service. With a `view` of the caller's own it reads no Kafka and publishes only what the caller publishes."""
     if settings.api.drives_on not in ("left", "right"):
         raise WrongSetting(f"KORIDOR_API_DRIVES_ON={settings.api.drives_on!r}: must be left or right")
@@ -75,6 +81,7 @@ def create_app(settings: Settings, view: View | None = None, clock: Callable[[],
     hub = Hub(settings.api.live_backlog_kb * 1024, settings.api.keep_alive_s)
     view.subscribe(hub.publish)
     feeds = Feeds(settings.api.gtfs_rt_s)
+    explainer = explainer or Explainer(None, settings.api.explain_s)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -89,6 +96,7 @@ def create_app(settings: Settings, view: View | None = None, clock: Callable[[],
                 task.add_done_callback(_end_with)
         yield
         hub.close()
+        await explainer.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -104,9 +112,9 @@ def create_app(settings: Settings, view: View | None = None, clock: Callable[[],
         separate_input_output_schemas=False,
     )
     api.state.settings, api.state.hub, api.state.metrics = settings, hub, Metrics(view, hub, feeds)
-    api.state.feeds = feeds
+    api.state.feeds, api.state.explainer = feeds, explainer
     problems.install(api)
-    for module in (vehicles, routes, stops, traffic, gtfs_rt, map, health):
+    for module in (explain, vehicles, routes, stops, traffic, gtfs_rt, map, health):
         api.include_router(module.routes)
     api.mount("/", Page(directory=MAP, html=True))
     _document(api)
@@ -166,13 +174,20 @@ def server(service: Service, host: str, port: int) -> Server:
 @click.command()
 @click.option("--host", help="address to bind; default KORIDOR_API_HOST")
 @click.option("--port", type=click.IntRange(0, 65535), help="port; 0: any free one; default KORIDOR_API_PORT")
-def command(host: str | None, port: int | None) -> None:
-    """Start the HTTP service and the map."""
+@click.option(
+    "--gtfs", type=click.Path(exists=True, path_type=Path), help="the workers' feed, to explain vehicles; else optional"
+)
+def command(host: str | None, port: int | None, gtfs: Path | None) -> None:
+    """Start the HTTP service and the map.
+
+    It learns routes, stops and everything live from Kafka. Only /v1/vehicles/ID/explain needs --gtfs, and then the
+    KORIDOR_TRACK settings of the workers.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every topic that is being made
     try:
         settings = Settings.from_env()
-        service = create_app(settings)
+        service = create_app(settings, explainer=Explainer(gtfs, settings.api.explain_s))
     except WrongSetting as error:
         raise click.ClickException(str(error)) from None
     host = host or settings.api.host

@@ -12,10 +12,13 @@ TITLES = {
     400: "Bad request",
     404: "Not found",
     405: "Method not allowed",
+    409: "Another feed is in use",
     406: "Not acceptable",
     422: "A parameter cannot be used",
     500: "Something broke in here",
+    501: "Not set up for this",
     503: "Still loading",
+    504: "It took too long",
 }
 
 

@@ -363,6 +363,72 @@ class Readiness(Strict):
     pipeline_age_s: float | None = Field(description="since the newest record of `positions`, heartbeats included")
 
 
+class Reported(Strict):
+    """What a ping said of the vehicle."""
+
+    route_id: str | None
+    direction_id: int | None
+    trip_id: str | None
+    bearing_deg: float | None = Field(description=WORDS["bearing_deg"])
+    speed_mps: float | None
+
+
+class Said(Strict):
+    """What was published of a ping."""
+
+    trip_type: str | None
+    off_route: bool
+    route_id: str | None
+    direction_id: int | None = Field(description=WORDS["direction_id"])
+    pattern_id: str | None
+    trip_id_performed: str | None
+    trip_id_scheduled: str | None
+    dist_m: float | None = Field(description=WORDS["dist_m"])
+    offset_m: float | None
+    match_probability: float | None
+
+
+class Hypothesis(Strict):
+    """What the vehicle may have been doing."""
+
+    phase: Literal["service", "layover", "deadhead", "off route", "at base"]
+    route_id: str | None
+    direction_id: int | None
+    pattern_id: str | None
+    dist_m: float | None
+    probability: float = Field(description="those of a ping sum to 1")
+
+
+class ExplainedPing(Strict):
+    """One ping and what became of it."""
+
+    timestamp: float | None
+    lat: float | None
+    lon: float | None
+    reported: Reported
+    decision: str = Field(description="service, layover, deadhead, off route, at base, ? (undecided) or rejected")
+    reason: str | None = Field(description="name of the reject")
+    reason_text: str | None
+    said: Said | None = Field(description="the last word on it; null: it is not used")
+    said_at_first: Said | None = Field(description="where a late ping changed it: the word before")
+    hypotheses: list[Hypothesis] = Field(description="likeliest first")
+
+
+class Explanation(Strict):
+    """What the tracker made of the last pings of one vehicle."""
+
+    vehicle_id: str
+    network: str = Field(description="hash of the feed in use")
+    pings: list[ExplainedPing] = Field(description="oldest first")
+
+
+class ExplanationAnswer(Strict):
+    """An explanation."""
+
+    at: float
+    data: Explanation
+
+
 VEHICLE_EXAMPLE: dict[str, Any] = {
     "vehicle_id": "TJ-0431",
     "timestamp": 1764288012.0,
@@ -632,5 +698,60 @@ EXAMPLES: dict[Any, Any] = {
                 },
             }
         ],
+    },
+    ExplanationAnswer: {
+        "at": 1764288013.2,
+        "data": {
+            "vehicle_id": "TJ-0431",
+            "network": "9f1c04d27ab3",
+            "pings": [
+                {
+                    "timestamp": 1764288012.0,
+                    "lat": -6.19503,
+                    "lon": 106.82312,
+                    "reported": {
+                        "route_id": "1",
+                        "direction_id": None,
+                        "trip_id": None,
+                        "bearing_deg": 4.0,
+                        "speed_mps": 8.3,
+                    },
+                    "decision": "service",
+                    "reason": None,
+                    "reason_text": None,
+                    "said": {
+                        "trip_type": "In service",
+                        "off_route": False,
+                        "route_id": "1",
+                        "direction_id": 0,
+                        "pattern_id": "1:0:5f0c2a",
+                        "trip_id_performed": "2025-11-28:TJ-0431:3",
+                        "trip_id_scheduled": "1-R05",
+                        "dist_m": 4182.6,
+                        "offset_m": 6.1,
+                        "match_probability": 0.97,
+                    },
+                    "said_at_first": None,
+                    "hypotheses": [
+                        {
+                            "phase": "service",
+                            "route_id": "1",
+                            "direction_id": 0,
+                            "pattern_id": "1:0:5f0c2a",
+                            "dist_m": 4182.6,
+                            "probability": 0.97,
+                        },
+                        {
+                            "phase": "off route",
+                            "route_id": "1",
+                            "direction_id": 0,
+                            "pattern_id": "1:0:5f0c2a",
+                            "dist_m": 4180.0,
+                            "probability": 0.03,
+                        },
+                    ],
+                }
+            ],
+        },
     },
 }

@@ -204,7 +204,7 @@ def _start_rest(children: Children, settings: Settings, feed: Path, workers: int
             port = 0
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
-    api = children.start("api", "api", "--host", settings.api.host, "--port", str(port))
+    api = children.start("api", "api", "--host", settings.api.host, "--port", str(port), "--gtfs", str(feed))
     children.until("Starting the API", lambda: _ask(f"{url}/health") == 200, api)
     return url
 

@@ -189,6 +189,7 @@ class Api:
         2048, "a slow client of the live stream is reset when more waits for it", "kB", low=1
     )
     gtfs_rt_s: float = setting(5.0, "how often the GTFS-Realtime feeds are made anew", "s", low=1.0, high=30.0)
+    explain_s: float = setting(60.0, "why a vehicle was tracked so is told within this, or not", "s", low=1.0)
     cors_origins: str = setting("", "origins that may call from a browser: empty none, * all, else a,b,c")
     drives_on: str = setting("left", "side of the road that congestion is drawn on: left or right")
 

@@ -1,8 +1,10 @@
 """`koridor explain`: why the tracker said what it said of one vehicle, ping by ping."""
 
+import asyncio
 import csv
 import difflib
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -11,11 +13,14 @@ from typing import Any
 
 import click
 import numpy as np
+import orjson
 import polars as pl
+from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from streams.gtfs.network import Network
 from streams.messages import PING
+from streams.replay.explanation import explanation
 from streams.replay.moments import (
     AT_BASE,
     DEADHEAD,
@@ -29,6 +34,7 @@ from streams.replay.moments import (
     way,
 )
 from streams.replay.path_picture import picture
+from streams.replay.recent import recent
 from streams.replay.run import progress, source_options
 from streams.service_day import day_start, local_date, zone_of
 from streams.settings import Settings, WrongSetting
@@ -41,6 +47,7 @@ SHOWN = 4  # hypotheses in the table
 A_LINE = 2  # of them on a line
 LIKELY = 0.005  # less likely ones are not in the table
 ALIKE = 8
+LEAD_S = 1200.0  # live: pings from before what is shown, so that the tracker has settled by then
 
 COLUMNS = (
     "timestamp", "time", "vehicle_id", "lat", "lon", "reported_route_id", "reported_direction_id", "reported_trip_id",
@@ -98,6 +105,14 @@ def window(moments: Sequence[Moment], network: Network, start: str | None, end: 
             f" ({network.timezone}), none of them from {start or 'the beginning'} to {end or 'the end'}"
         )
     return found if start or end else list(moments)
+
+
+def lately(moments: Sequence[Moment], vehicle_id: str, now: float, minutes: int) -> list[Moment]:
+    """The moments of the last minutes. Raises Unexplained when there is none."""
+    found = [m for m in moments if (m.ping["timestamp"] or -np.inf) >= now - 60.0 * minutes]
+    if not found:
+        raise Unexplained(f"vehicle {vehicle_id!r} has sent no ping in the last {minutes} minutes")
+    return found
 
 
 def _clock_s(text: str, option: str) -> float:
@@ -243,7 +258,11 @@ def write_csv(path: Path, moments: Iterable[Moment], network: Network) -> None:
 @click.option(
     "--pings", "paths", multiple=True, type=click.Path(path_type=Path), help="The recording; several are merged."
 )
-@click.option("--vehicle", "vehicle_id", required=True, help="Its vehicle_id in the recording.")
+@click.option("--live", is_flag=True, help="Instead of a recording: what the vehicle sent to the broker lately.")
+@click.option(
+    "--minutes", default=30, show_default=True, type=click.IntRange(1, 1440), help="How far back --live goes."
+)
+@click.option("--vehicle", "vehicle_id", required=True, help="Its vehicle_id.")
 @click.option("--from", "start", metavar="HH:MM", help="Show from here on, in the feed's time zone.")
 @click.option("--to", "end", metavar="HH:MM", help="Show until here; past midnight 24:30 and so on.")
 @click.option(
@@ -251,18 +270,22 @@ def write_csv(path: Path, moments: Iterable[Moment], network: Network) -> None:
 )
 @click.option("--svg", "svg_path", type=click.Path(dir_okay=False, path_type=Path), help="Draw the path here.")
 @click.option("--csv", "csv_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all hypotheses here.")
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="The same as JSON.")
 @source_options
 @click.argument("more", nargs=-1, type=click.Path(path_type=Path), metavar="[MORE PINGS]...")
 def command(
     gtfs: Path,
     paths: Sequence[Path],
     more: Sequence[Path],
+    live: bool,
+    minutes: int,
     vehicle_id: str,
     start: str | None,
     end: str | None,
     every: int,
     svg_path: Path | None,
     csv_path: Path | None,
+    json_path: Path | None,
     format_: str | None,
     columns: str | None,
     timezone: str | None,
@@ -284,27 +307,40 @@ def command(
       koridor explain --gtfs gtfs.zip --pings day.parquet --vehicle 1015 --from 16:20 --to 16:40 --svg 1015.svg
     A whole day at a glance: every hundredth ping, and all at which something changes
       koridor explain --gtfs gtfs.zip --pings day.parquet --vehicle 1015 --every 100
+    The last half hour of a bus that is on its way (KORIDOR_BROKERS and the other settings as for the workers)
+      koridor explain --gtfs gtfs.zip --live --vehicle 1015
     """
     from streams.gtfs.feed import FeedError
 
     paths = (*paths, *more)
-    if not paths:
-        raise click.UsageError("--pings FILE is missing")
+    if live and paths:
+        raise click.UsageError("--live and --pings exclude each other")
+    if not live and not paths:
+        raise click.UsageError("--pings FILE is missing, or --live")
     console = Console(stderr=True)
     try:
         settings = Settings.from_env()
-        with console.status("Reading the recording"):
-            recording = open_source(list(paths), format_, columns, timezone, time_format)
-            pings = find_vehicle(recording, vehicle_id)
+        now = time.time()
+        with console.status("Reading the pings"):
+            if live:
+                recording = asyncio.run(recent(settings, vehicle_id, now - 60.0 * minutes - LEAD_S))
+                pings = recording.frame
+            else:
+                recording = open_source(list(paths), format_, columns, timezone, time_format)
+                pings = find_vehicle(recording, vehicle_id)
         with progress(gtfs, console) as (network, tell):
             moments = explain(pings, network, settings, tell)
         add_unreadable(moments, recording.rejects, vehicle_id)
+        if live:
+            moments = lately(moments, vehicle_id, now, minutes)
         moments = window(moments, network, start, end)
         if csv_path is not None:
             write_csv(csv_path, moments, network)
+        if json_path is not None:
+            json_path.write_bytes(orjson.dumps(explanation(moments, network)))
         if svg_path is not None:
             svg_path.write_text(picture(moments, network), encoding="utf-8")
-    except (UnusableSource, Unexplained, WrongSetting, FeedError, OSError) as error:
+    except (UnusableSource, Unexplained, WrongSetting, FeedError, KafkaError, OSError) as error:
         raise click.ClickException(str(error)) from None
     for line in lines(moments, network, every):
         click.echo(line)

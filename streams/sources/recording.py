@@ -98,6 +98,20 @@ def to_columns(frame: pl.DataFrame) -> Columns:
     return columns
 
 
+def from_columns(columns: Columns) -> pl.DataFrame:
+    """The PING columns of a frame from those in memory; the inverse of `to_columns`."""
+    series = []
+    for name, kind in PING.items():
+        values = columns[name]
+        if kind is Kind.ID:
+            series.append(pl.Series(name, values.tolist(), dtype=pl.String))
+        elif kind is Kind.INT:
+            series.append(pl.Series(name, [None if v < 0 else v for v in values.tolist()], dtype=pl.Int64))
+        else:
+            series.append(pl.Series(name, values, dtype=pl.Float64).fill_nan(None))
+    return pl.DataFrame(series)
+
+
 def in_order(frame: pl.DataFrame, rejects: pl.DataFrame, notes: dict[str, int] | None = None) -> Recording:
     """A recording of rows in file order; `record_time` is null (or no column) where there is no ingest time."""
     if "record_time" in frame.columns and frame.height and frame["record_time"].null_count() == 0:

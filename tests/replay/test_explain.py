@@ -17,6 +17,7 @@ from streams.replay.explain import (
     add_unreadable,
     command,
     find_vehicle,
+    lately,
     lines,
     summary,
     window,
@@ -120,6 +121,15 @@ def test_ids_that_look_alike() -> None:
         find_vehicle(found, "?????")
 
 
+def test_live_shows_the_last_minutes_only(moments: list[Moment]) -> None:
+    last = moments[-1].ping["timestamp"]
+    shown = lately(moments, "B1", last, 1)
+    assert shown == moments[-len(shown) :]
+    assert min(m.ping["timestamp"] for m in shown) >= last - 60.0 > moments[-len(shown) - 1].ping["timestamp"]
+    with pytest.raises(Unexplained, match="'B1' has sent no ping in the last 5 minutes"):
+        lately(moments, "B1", last + 301.0, 5)
+
+
 def test_a_window_is_of_the_citys_clock(moments: list[Moment]) -> None:
     network, _ = town()
     some = window(moments, network, "07:01", "07:02:30")
@@ -146,6 +156,7 @@ def test_command(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["--gtfs", "fixtures/data/city.zip", "--vehicle", "x"], "--pings FILE is missing"),
+        ([*SMALL, "--vehicle", "x", "--live"], "--live and --pings exclude each other"),
         ([*SMALL, "--vehicle", "BK17"], "those alike: BK0017"),
         ([*SMALL, "--vehicle", "BK0017", "--from", "7"], "'7' is no HH:MM"),
         ([*SMALL, "--vehicle", "BK0017", "--from", "03:00", "--to", "03:10"], "none of them from 03:00 to 03:10"),
