@@ -25,7 +25,7 @@ from streams.engine.running import RunningState, RunningTimes, key_of
 from streams.gtfs.calendar import day_start, local_date, zone_of
 from streams.gtfs.network import Network
 from streams.kernels import arrivals as kernel
-from streams.kernels import waits
+from streams.kernels import departures, waits
 from streams.messages import Columns
 from streams.settings import Settings
 
@@ -65,6 +65,7 @@ _BY_VEHICLE: dict[str, tuple[Any, Any]] = {
     "next_trip": (np.int64, -1),  # what its block says that it will drive
 }
 _RUN_COLUMNS = ("last_run", "said_run", "place_run", "wait_run", "next_run", "next_of")
+_BY_TERMINAL = ("waits", "departures", "departures_today")
 _SAID = ("said_p50", "said_told", "said_at")  # i4 (vehicles, stops) deciseconds since the epoch
 
 
@@ -77,6 +78,10 @@ class ArrivalsState:
     running: RunningState
     residuals: residuals.ResidualState
     waits: Array  # f4 (terminals, PARTS, bins): see kernels/waits.py
+    departures: Array  # f4 (terminals, 2, slots): see kernels/departures.py
+    departures_today: Array  # f4 (terminals, slots)
+    today: tuple[int, int]  # kind and number of the day of those
+    clock: Array  # f8 (2,): fit of the departures' weight
     vehicles: dict[str, Array]  # _BY_VEHICLE
     said: dict[str, Array]  # _SAID
     epoch: float  # of the deciseconds; NaN before the first statement
@@ -122,6 +127,10 @@ class Arrivals:
             running=self.running.fresh(),
             residuals=residuals.fresh(),
             waits=np.zeros((terminals, PARTS, waits.BINS), dtype=np.float32),
+            departures=np.zeros((terminals, 2, departures.SLOTS), dtype=np.float32),
+            departures_today=np.zeros((terminals, departures.SLOTS), dtype=np.float32),
+            today=(0, 0),
+            clock=np.zeros(2),
             vehicles={name: np.empty(0, dtype) for name, (dtype, _) in _BY_VEHICLE.items()},
             said={name: np.empty((0, self.stops), np.int32) for name in _SAID},
             epoch=math.nan,
@@ -179,7 +188,7 @@ class Arrivals:
         return {
             "running": self.running.learned(state.running),
             "residuals": residuals.learned(state.residuals),
-            **self._waits(state),
+            **self._of_terminals(state),
         }
 
     def begin(self, tree: dict[str, Any]) -> ArrivalsState:
@@ -189,7 +198,11 @@ class Arrivals:
         state.residuals = residuals.begin(tree["residuals"])
         here = {key: row for row, key in enumerate(self._terminals.tolist())}
         row = np.array([here.get(key, -1) for key in tree["terminal"].tolist()], dtype=np.int64)
-        state.waits[row[row >= 0]] = tree["waits"][row >= 0]
+        known, row = row >= 0, row[row >= 0]
+        for name in _BY_TERMINAL:
+            getattr(state, name)[row] = tree[name][known]
+        state.today = (int(tree["today"][0]), int(tree["today"][1]))
+        state.clock = tree["clock"].copy()
         return state
 
     def dump(self, state: ArrivalsState) -> dict[str, Any]:
@@ -199,7 +212,7 @@ class Arrivals:
             "ready": _joined(state.ready),
             "running": self.running.dump(state.running),
             "residuals": residuals.dump(state.residuals),
-            **self._waits(state),
+            **self._of_terminals(state),
             "vehicles": state.vehicles,
             "said": state.said,
             "epoch": np.array([state.epoch]),
@@ -219,9 +232,14 @@ class Arrivals:
             state.pending.drop()
         return state
 
-    def _waits(self, state: ArrivalsState) -> dict[str, Any]:
-        known = np.flatnonzero(state.waits.any(axis=(1, 2)))
-        return {"terminal": self._terminals[known], "waits": state.waits[known]}
+    def _of_terminals(self, state: ArrivalsState) -> dict[str, Any]:
+        known = state.waits.any(axis=(1, 2)) | state.departures_today.any(axis=1) | state.departures.any(axis=(1, 2))
+        return {
+            "terminal": self._terminals[known],
+            **{name: getattr(state, name)[known] for name in _BY_TERMINAL},
+            "today": np.array(state.today),
+            "clock": state.clock,
+        }
 
     def runs_in_use(self, state: ArrivalsState) -> Array:
         """Runs with open passings, estimates or statements, and those whose last passing may yet be followed."""
@@ -268,7 +286,8 @@ class Arrivals:
         ahead = self._estimate(state, 0.0, Ahead.none())
         self._choose(state, 0.0, ahead)
         waits.learn(none, none, nothing, state.waits)
-        waits.left(none, none, nothing, state.waits, waits.network_waits(state.waits))
+        self._depart(state, none, nothing)
+        self._wait_left(state, none, none, nothing, 0.0)
         kernel.withdraw(state.said["said_p50"], none, none, none, none)
         kernel.next_stops(none, nothing, none, nothing, self._pstop_start, self._pstop_dist_m, self._pstop_gate_seq)
         r = state.residuals
@@ -295,6 +314,8 @@ class Arrivals:
         waited = np.flatnonzero(wait < WAITED_S)  # False for NaN
         part = PART_OF_HOUR[hours_of_week(rows["departure"][waited], self.network.timezone)]
         waits.learn(self._terminal_of[rows["pattern"][waited]], part, wait[waited], state.waits)
+        left = np.flatnonzero((rows["pos"] == 0) & ~np.isnan(rows["departure"]))
+        self._depart(state, self._terminal_of[rows["pattern"][left]], rows["departure"][left])
         self.running.learn(state.running, link, ended, seconds, early, at)
         residuals.resolve(state.residuals, rows["run"], rows["pos"], rows["arrival"])
         residuals.judge(state.residuals, city.runs, at, self._next_pos_of_run(city, state, at))
@@ -315,6 +336,33 @@ class Arrivals:
             v["ended_at"], GAP_S, link, ended, seconds, early, wait,
         )  # fmt: skip
         return link[:count], ended[:count], seconds[:count], early[:count], wait
+
+    def _depart(self, state: ArrivalsState, terminal: Array, at: Array) -> None:
+        """Buses have left terminals, in the order of `at` (POSIX seconds)."""
+        kind, day, slot = self._clock(at)
+        state.today = departures.learn(
+            terminal, kind, day, slot, state.departures, state.departures_today, *state.today, state.clock
+        )
+
+    def _clock(self, at: Array) -> tuple[Array, Array, Array]:
+        """Kind of day (0 weekday, 1 weekend), number of the day and slot of the day of POSIX times, local."""
+        hour = hours_of_week(at, self.network.timezone)
+        into = at - 3600.0 * np.floor(at / 3600.0) + 3600.0 * (hour % 24)
+        # the number of the day is that of its noon, whatever the zone
+        day = np.floor((at - into + 43_200.0) / 86_400.0).astype(np.int64)
+        slot = np.minimum(into // departures.SLOT_S, departures.SLOTS - 1).astype(np.int64)
+        return (hour >= 120).astype(np.int64), day, slot
+
+    def _wait_left(self, state: ArrivalsState, terminal: Array, part: Array, waited: Array, at: float) -> Array:
+        """How much longer buses wait that have waited for so long: by waits seen there, and by the clock."""
+        n = len(terminal)
+        kind, _, slot = self._clock(np.full(n, at))
+        odds = departures.odds(terminal, kind, slot, state.departures, state.clock)
+        found: Array = waits.left(
+            terminal, part, waited, state.waits, waits.network_waits(state.waits), at % departures.SLOT_S,
+            departures.SLOT_S, odds,
+        )  # fmt: skip
+        return found
 
     def _jams(self, city: CityState) -> Array:
         if Congestion.name not in city.parts:
@@ -472,9 +520,7 @@ class Arrivals:
         mine["wait_run"][v] = run
         waited = np.maximum(at - mine["wait_since"][v], 0.0)
         part = np.full(len(v), PART_OF_HOUR[hour_of_week(int(at // 3600), self.network.timezone)])
-        left = waits.left(
-            self._terminal_of[fleet.pattern[v]], part, waited, state.waits, waits.network_waits(state.waits)
-        )
+        left = self._wait_left(state, self._terminal_of[fleet.pattern[v]], part, waited, at)
         leaves: Array = np.where(waited < PARKED_S, at + np.maximum(left, SOON_S), np.nan)
         return leaves
 

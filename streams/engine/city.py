@@ -70,7 +70,7 @@ class City:
     """The stage behind `positions` (see stage.py)."""
 
     name = "city"
-    version = 2
+    version = 3
     source = "positions"
 
     def __init__(

@@ -1,7 +1,7 @@
 """A profile: what recordings have taught about a city, carried between runs and between versions of its feed.
 
-Running times of links, pace of cells, waits at terminals and the residuals of estimates, all by ids that feeds share
-(stops, routes, H3 cells). A profile knows how much it has seen, and of which network.
+Running times of links, pace of cells, waits at terminals and departures from them, and the residuals of estimates, all
+by ids that feeds share (stops, routes, H3 cells). A profile knows how much it has seen, and of which network.
 """
 
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ import numpy as np
 from streams.engine import state as codec
 from streams.settings import Settings
 
-VERSION = 1
+VERSION = 2
 _MAGIC = b"koridor profile\n"
 
 

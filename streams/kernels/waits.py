@@ -52,17 +52,19 @@ def network_waits(counts):
 
 
 @kernel
-def left(terminal, part, waited_s, counts, network):
+def left(terminal, part, waited_s, counts, network, into_s, slot_s, odds):
     """How much longer buses wait, in the median: (n,) f8 seconds, at least 0.
 
     terminal, part, waited_s  (n,) i8, i8, f8
     counts                    (terminals, parts, BINS) f4
     network                   (BINS,) f8 of `network_waits`
+    into_s, slot_s            seconds of the present slot of the clock that are gone, and the length of a slot
+    odds                      (n, slots) f8 weight of leaving in the present slot and each after it (departures.py)
 
     Shrinks part of the week -> terminal -> network.
     """
     out = np.empty(len(terminal))
-    weight = np.empty(BINS)
+    density = np.empty(BINS)
     for k in range(len(terminal)):
         at, waited = counts[terminal[k]], waited_s[k]
         total = at.sum()
@@ -71,22 +73,29 @@ def left(terminal, part, waited_s, counts, network):
             for p in range(counts.shape[1]):
                 all_parts += at[p, b]
             usual = (all_parts + NETWORK_WAITS * network[b]) / (total + NETWORK_WAITS)
-            weight[b] = at[part[k], b] + TERMINAL_WAITS * usual
-        beyond = 0.0
-        for b in range(BINS):
-            low, high = max(EDGES_S[b], waited), EDGES_S[b + 1]
-            if high > low:
-                weight[b] *= (high - low) / (high - EDGES_S[b])
-                beyond += weight[b]
-            else:
-                weight[b] = 0.0
-        half = 0.5 * beyond
-        out[k] = 0.0
-        for b in range(BINS):
-            if weight[b] > 0.0:
-                low = max(EDGES_S[b], waited)
-                if half <= weight[b]:
-                    out[k] = low + (EDGES_S[b + 1] - low) * half / weight[b] - waited
-                    break
-                half -= weight[b]
+            density[b] = (at[part[k], b] + TERMINAL_WAITS * usual) / (EDGES_S[b + 1] - EDGES_S[b])
+        half = 0.5 * _beyond(waited, density, into_s, slot_s, odds[k], np.inf)[0]
+        out[k] = _beyond(waited, density, into_s, slot_s, odds[k], half)[1]
     return out
+
+
+@kernel
+def _beyond(waited, density, into_s, slot_s, odds, until):
+    """The weight of what lies beyond `waited` and, where it reaches `until`, how much later that is."""
+    mass, low = 0.0, waited
+    b, slot = 0, 0
+    while b < BINS:
+        end = waited - into_s + slot_s * (slot + 1)
+        high = min(EDGES_S[b + 1], end)
+        if high > low:
+            w = density[b] * odds[min(slot, len(odds) - 1)]
+            more = w * (high - low)
+            if mass + more >= until:
+                return mass, low + (until - mass) / w - waited if more > 0.0 else low - waited
+            mass += more
+            low = high
+        if EDGES_S[b + 1] <= end:
+            b += 1
+        else:
+            slot += 1
+    return mass, low - waited

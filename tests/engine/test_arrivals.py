@@ -11,6 +11,7 @@ from streams import messages
 from streams.engine.arrivals import Arrivals, trip_scales
 from streams.engine.city import City
 from streams.engine.congestion import Congestion
+from streams.kernels import waits as kernel_waits
 from streams.settings import Settings
 from tests.engine import riding
 from tests.engine.riding import MIDNIGHT
@@ -182,7 +183,7 @@ def test_learning_does_not_depend_on_order_batches_or_repeats(network, case, ran
         _, state = run(network, records)
         part = state.parts["arrivals"]
         learned.append([getattr(part.running, f).tobytes() for f in ("sum_s", "hour_s", "recent_s", "net_s", "fits")])
-        learned[-1] += [part.waits.tobytes()]
+        learned[-1] += [part.waits.tobytes(), part.departures_today.tobytes(), part.clock.tobytes()]
         assert part.running.sum_s.sum() > 0
     assert learned[0] == learned[1]
 
@@ -293,6 +294,29 @@ def test_without_a_timetable_the_wait_is_that_of_the_runs_before(network):
     assert state.parts["arrivals"].waits.sum() == 5  # of 1200 s each
     last = EIGHT + 1800 * 5
     assert 120 + 150 < left(rows, last - 600, 1) < 120 + 900
+
+
+def test_without_a_timetable_a_bus_leaves_when_buses_left_on_days_before(network):
+    """Every day buses leave at the full quarters of an hour, however long they have waited; another city's leave
+    minutes off it, a different number each time."""
+
+    def told(off):
+        city = city_of(network)
+        part, state = city.parts[1], city.fresh(0)
+        mine = state.parts["arrivals"]
+        random = np.random.default_rng(1)
+        for day in range(6, 0, -1):
+            leaves = EIGHT - day * 86_400.0 + 900.0 * np.arange(16) + off * random.integers(0, 15, 16) * 60.0
+            part._depart(mine, np.zeros(16, np.int64), np.sort(leaves))
+        waits = [60.0 * k for k in range(1, 21)] * 4
+        kernel_waits.learn(np.zeros(80, np.int64), np.full(80, 1), np.array(waits), mine.waits)
+        r = riding.ride(network, "A", EIGHT + 900, 120.0, layover_until=EIGHT + 900)
+        r.time[0] = EIGHT + 30
+        rows, _ = run(network, riding.records(network, [r], until=EIGHT + 880), state, city)
+        return left(rows, EIGHT + 300, 1) - 120.0
+
+    assert told(0) == pytest.approx(600.0, abs=90)
+    assert abs(told(1) - 600.0) > 100
 
 
 def unnamed(records):

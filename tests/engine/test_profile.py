@@ -125,9 +125,8 @@ def test_a_profile_of_another_version_is_refused(network, learned, monkeypatch, 
     file = tmp_path / "city.profile"
     file.write_bytes(profile.pack(about(network, learned[1]), learned[1]))
     monkeypatch.undo()
-    with pytest.raises(
-        UnusableProfile, match=r"city.profile: the profile is of version 99, this program reads 1; learn"
-    ):
+    reads = f"city.profile: the profile is of version 99, this program reads {profile.VERSION}; learn"
+    with pytest.raises(UnusableProfile, match=reads):
         profile.read_profile(file)
 
 

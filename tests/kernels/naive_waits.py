@@ -5,8 +5,8 @@ import numpy as np
 from streams.kernels import waits
 
 
-def left(part, waited_s, counts, network, crowd=4000):
-    """Median of what is left of those waits, weighed, that are longer than `waited_s`."""
+def left(part, waited_s, counts, network, into_s=0.0, slot_s=120.0, odds=(1.0,), crowd=4000):
+    """Median of what is left of those waits, weighed, that are longer than `waited_s`; the clock weighs too."""
     total = counts.sum(axis=0)
     usual = (total + waits.NETWORK_WAITS * network) / (total.sum() + waits.NETWORK_WAITS)
     weight = counts[part] + waits.TERMINAL_WAITS * usual
@@ -16,4 +16,6 @@ def left(part, waited_s, counts, network, crowd=4000):
     )
     mass = np.repeat(weight / crowd, crowd)
     mass[times <= waited_s] = 0.0
+    slot = ((times - waited_s + into_s) // slot_s).astype(int).clip(0, len(odds) - 1)
+    mass *= np.asarray(odds)[slot]
     return max(times[np.searchsorted(np.cumsum(mass), 0.5 * mass.sum())] - waited_s, 0.0)

@@ -7,6 +7,7 @@ from streams.kernels import waits
 from tests.kernels import naive_waits
 
 pytestmark = pytest.mark.kernel
+SLOT_S = 120.0
 
 
 def counted(seconds, terminal=0, part=0, terminals=2, parts=3):
@@ -16,10 +17,12 @@ def counted(seconds, terminal=0, part=0, terminals=2, parts=3):
     return counts
 
 
-def left(counts, waited, terminal=0, part=0):
+def left(counts, waited, terminal=0, part=0, into_s=0.0, odds=(1.0,)):
     waited = np.atleast_1d(np.array(waited, float))
     n = len(waited)
-    return waits.left(np.full(n, terminal), np.full(n, part), waited, counts, waits.network_waits(counts))
+    network = waits.network_waits(counts)
+    weights = np.tile(np.array(odds, float), (n, 1))
+    return waits.left(np.full(n, terminal), np.full(n, part), waited, counts, network, into_s, SLOT_S, weights)
 
 
 def test_nothing_seen_yet_is_five_minutes_in_the_median():
@@ -56,13 +59,23 @@ def test_who_has_waited_longer_than_usual_goes_on_waiting():
     st.lists(st.floats(0, 7200), max_size=60),
     st.floats(0, 7000),
     st.integers(0, 2),
+    st.floats(0, 119.0),
+    st.lists(st.floats(0.1, 5.0), min_size=1, max_size=8),
 )
-def test_agrees_with_a_crowd_of_waits(here, there, waited, part):
+def test_agrees_with_a_crowd_of_waits(here, there, waited, part, into_s, odds):
     counts = counted(here) + counted(there, part=1) + counted(there, terminal=1)
     network = waits.network_waits(counts)
-    got = waits.left(np.array([0]), np.array([part]), np.array([waited]), counts, network)[0]
-    assert got == pytest.approx(naive_waits.left(part, waited, counts[0].astype(float), network), abs=12.0)
+    got = left(counts, waited, part=part, into_s=into_s, odds=odds)[0]
+    want = naive_waits.left(part, waited, counts[0].astype(float), network, into_s, SLOT_S, odds)
+    assert got == pytest.approx(want, abs=15.0)
     assert got >= 0.0
+
+
+def test_the_clock_moves_the_median_to_when_buses_leave():
+    counts = counted([60.0 * k for k in range(1, 20)] * 3)
+    assert left(counts, 0.0, odds=[0.1] * 3 + [9.0] + [0.1] * 60)[0] == pytest.approx(420.0, abs=40)
+    # half a slot later that slot is nearer
+    assert left(counts, 60.0, into_s=60.0, odds=[0.1] * 3 + [9.0] + [0.1] * 60)[0] == pytest.approx(360.0, abs=40)
 
 
 @given(st.lists(st.floats(0, 7200), min_size=1, max_size=80), st.randoms(use_true_random=False))
