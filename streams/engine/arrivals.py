@@ -301,7 +301,7 @@ class Arrivals:
         seen = ~np.isnan(closed["arrival"])  # Missing and Skipped stops have no times
         state.ready.append({name: closed[name][seen] for name in _READY})
         rows = _joined(state.ready)
-        due = rows["arrival"] <= at - SETTLE_S
+        due = rows["determined_at"] <= at - SETTLE_S  # of a run recognised late: since it is known
         state.ready = [{name: values[~due] for name, values in rows.items()}]
         rows = {name: values[due] for name, values in rows.items()}
         # a stop may close twice, standing and then gone: the departure comes behind

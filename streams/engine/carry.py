@@ -26,6 +26,7 @@ def carry_over(fleet: tracking.Fleet, vehicles: int, pattern_ids: Sequence[str],
         for s in range(tracking.STATES * v, tracking.STATES * (v + 1)):
             fi[s] = -1
             fi[s, matching.N] = 0
+            fi[s, matching.VOIDS] = fleet.tally[v, tracking.VOIDED]
             fi[s, matching.LAST_ROUTE] = route_of.get(run, -1)
             fi[s, matching.RUN_N] = head[matching.RUN_N]
             fi[s, matching.LAST_DAY] = head[matching.LAST_DAY]
@@ -35,3 +36,4 @@ def carry_over(fleet: tracking.Fleet, vehicles: int, pattern_ids: Sequence[str],
         fleet.tally[v, tracking.RINGED] = 0
         fleet.tally[v, tracking.MIDDLE] = 0
         fleet.tally[v, tracking.JUDGED] = 0
+        fleet.tally[v, tracking.TRAILED] = 0

@@ -23,7 +23,7 @@ from streams.engine.runnames import CellNames, RunNames, clocks, dates
 from streams.engine.stage import Output, Record
 from streams.engine.tables import TimesOf, params_of, place_of, tables_of
 from streams.gtfs.network import Network
-from streams.kernels import gates, matching, tracking
+from streams.kernels import gates, matching, recall, tracking
 from streams.messages import CLOSED, PASSING, PING, POSITION, REJECT, TRAVERSAL, Columns, Kind
 from streams.partition import Partitioner
 from streams.settings import Settings
@@ -77,7 +77,7 @@ class Track:
     """The stage behind `pings` (see stage.py)."""
 
     name = "track"
-    version = 2
+    version = 3
     source = "pings"
 
     def __init__(self, network: Network, settings: Settings) -> None:
@@ -163,6 +163,7 @@ class Track:
                 "ring": [fleet.ring_f[:n], fleet.ring_i[:n]],
                 "tally": fleet.tally[:n],
                 "clock": fleet.clock[:n],
+                "trail": fleet.trail[:n],
                 "patterns": self.network.pattern_ids,
             }
         )
@@ -185,7 +186,12 @@ class Track:
         state.counts = dict(tree["counts"])
         state.grid = tree["grid"]
         state.fleet = tracking.Fleet(
-            matching.State(*tree["filter"]), tree["ring"][0], tree["ring"][1], tree["tally"], tree["clock"]
+            matching.State(*tree["filter"]),
+            tree["ring"][0],
+            tree["ring"][1],
+            tree["tally"],
+            tree["clock"],
+            tree["trail"],
         )
         state.reports = Reports(tree["reports"])
         if tree["network"] != self.network.hash:
@@ -514,6 +520,7 @@ class Track:
         grown.ring_i[:have] = state.fleet.ring_i
         grown.tally[:have] = state.fleet.tally
         grown.clock[:have] = state.fleet.clock
+        grown.trail[:have] = state.fleet.trail
         state.fleet = grown
 
     def _tidy(self, state: TrackState) -> None:
@@ -541,6 +548,8 @@ class Track:
                 np.zeros(1, np.int64),
                 tracking.state(2),
                 np.zeros(10),
+                recall.way(),
+                recall.trails(1),
             )
         out = self._out
         out.rows.counts[:] = 0

@@ -18,6 +18,7 @@ from streams.kernels.matching import (
     CELL_DWELL,
     CELL_T,
     DEADHEAD,
+    IDLE_T,
     IN_SERVICE,
     LAST_DAY,
     LAST_ROUTE,
@@ -32,6 +33,7 @@ from streams.kernels.matching import (
     PASSED,
     RUN_D,
     RUN_DAY,
+    RUN_GATE,
     RUN_N,
     RUN_OFF,
     RUN_PATTERN,
@@ -46,9 +48,16 @@ from streams.kernels.matching import (
     VISIT_DEPARTURE,
     VISIT_DETERMINED,
     VISIT_GATE,
+    VOID,
+    VOID_WIDTH,
+    VOIDED_T,
+    VOIDS,
+    VOIDS_KEPT,
     WAITED,
 )
+from streams.kernels.recall import ALONG_M, AT_S, START_M, came_along, place_on
 from streams.kernels.tables import (
+    PATTERN_ROUTE_DIR_IX,
     PATTERN_ROUTE_IX,
     PGATE_DIST_M,
     PGATE_START,
@@ -91,7 +100,6 @@ def facts(capacity: int) -> Facts:
 
 BEFORE_STOP_M = 35.0  # a vehicle that stands this far before a stop's place serves it: queues, long platforms
 BEYOND_STOP_M = 25.0  # and this far beyond
-START_M = 100.0  # a run that is seen first within this of its start began there
 START_AFTER_LAYOVER_M = 500.0  # the same, if the vehicle was seen waiting: recognising the start takes some pings
 END_AT_LAYOVER_M = 300.0  # one that waits at the terminal has been at the last stop, though it turned off before it
 RESTART_M = 150.0  # a step back farther than this is another run
@@ -99,6 +107,7 @@ FULL_CELL_M = 10.0  # shorter pieces of a cell say nothing of its pace
 PULL_AWAY_MPS = 4.0  # at least, when a vehicle moves off
 BRAKE_S, PULL_S = 0.5, 0.55  # seconds that a stop costs per m/s: half of the speed over 1 and 0.9 m/s2
 UNSEEN_DWELL_S = 4.0  # beyond that, a step that takes so much longer than driving had a stop in it
+VOID_EVERY_S = 120.0  # a vehicle's facts are moved to another run no more often: two such moves are remembered
 
 
 @inner
@@ -253,45 +262,7 @@ def end_run(ff, fi, tables, facts, to, t, reach_m, gap_s):
 
 
 @inner
-def _start_run(ff, fi, tables, times, facts, to, p, dist_m, speed_mps, reported_trip, t):
-    gates, count = (
-        tables.i[tables.at[PGATE_START] + p],
-        tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
-    )
-    ff[RUN_V] = max(PULL_AWAY_MPS, speed_mps) if speed_mps == speed_mps else PULL_AWAY_MPS
-    first_m = tables.f[tables.at[PGATE_DIST_M] + gates]
-    from_start = dist_m <= first_m + (START_AFTER_LAYOVER_M if fi[WAITED] == 1 else START_M)
-    # Where it was seen to begin, the start is that and not what the timetable's pace would make of it.
-    begin = t - max(0.0, dist_m - first_m) / ff[RUN_V]
-    trip, day, start = find_run(
-        tables, times, p, begin if from_start else t, first_m if from_start else dist_m, reported_trip, fi[LAST_TRIP]
-    )
-    if day > fi[LAST_DAY]:
-        fi[LAST_DAY] = day
-        fi[RUN_N] = 0
-    fi[RUN_N] += 1
-    fi[RUN_DAY] = day
-    fi[RUN_TRIP] = trip
-    fi[RUN_PATTERN] = p
-    fi[RUN_OFF] = 0
-    fi[NEXT_GATE] = 0
-    fi[VISIT_GATE] = -1
-    ff[RUN_START] = start
-    ff[RUN_D], ff[RUN_T] = dist_m, t
-    ff[BEFORE_D], ff[BEFORE_T] = dist_m, t
-    ff[STAND_T] = np.nan
-    ff[PASSED] = -np.inf
-    _enter_span(ff, fi, tables, dist_m, t)
-    fi[WAITED] = 0
-    if from_start:
-        _cross(ff, fi, tables, facts, to, min(dist_m, first_m), begin, dist_m, t, t)
-    else:
-        while fi[NEXT_GATE] < count and tables.f[tables.at[PGATE_DIST_M] + gates + fi[NEXT_GATE]] <= dist_m:
-            fi[NEXT_GATE] += 1
-
-
-@inner
-def _stop_between(ff, fi, tables, facts, to, from_m, from_t, to_m, t):
+def _stop_between(ff, fi, tables, facts, to, from_m, from_t, to_m, to_t, t):
     """Where a step is slower than driving and has a stop in it, the vehicle stood there: the visit, unseen.
 
     Returns from where and when the rest of the step goes on.
@@ -311,7 +282,7 @@ def _stop_between(ff, fi, tables, facts, to, from_m, from_t, to_m, t):
     running = max(PULL_AWAY_MPS, ff[RUN_V])
     place = max(from_m, tables.f[tables.at[PGATE_DIST_M] + gates + gate])
     arrival = from_t + (place - from_m) / running + BRAKE_S * running
-    departure = t - (to_m - place) / running - PULL_S * running
+    departure = to_t - (to_m - place) / running - PULL_S * running
     if departure - arrival < UNSEEN_DWELL_S:
         return from_m, from_t
     _cross(ff, fi, tables, facts, to, from_m, from_t, place - 0.01, arrival, t)
@@ -319,6 +290,57 @@ def _stop_between(ff, fi, tables, facts, to, from_m, from_t, to_m, t):
         _pass_gate(ff, fi, tables, facts, to, arrival, True, t)
     _depart(ff, fi, facts, to, departure, t)
     return place, departure
+
+
+@inner
+def _start_run(ff, fi, tables, times, facts, to, p, dist_m, speed_mps, reported_trip, t, way, first, n):
+    """A run begins, seen first at the oldest of the places way[first:n] that led along `p` to `dist_m` at `t`."""
+    seen_m, seen_t = dist_m, t
+    if first < n:
+        seen_m, seen_t = way[first, ALONG_M], way[first, AT_S]
+    gates, count = (
+        tables.i[tables.at[PGATE_START] + p],
+        tables.i[tables.at[PGATE_START] + p + 1] - tables.i[tables.at[PGATE_START] + p],
+    )
+    ff[RUN_V] = max(PULL_AWAY_MPS, speed_mps) if speed_mps == speed_mps else PULL_AWAY_MPS
+    first_m = tables.f[tables.at[PGATE_DIST_M] + gates]
+    from_start = seen_m <= first_m + (START_AFTER_LAYOVER_M if fi[WAITED] == 1 else START_M)
+    # Where it was seen to begin, the start is that and not what the timetable's pace would make of it.
+    begin = seen_t - max(0.0, seen_m - first_m) / ff[RUN_V]
+    trip, day, start = find_run(
+        tables, times, p, begin if from_start else seen_t, first_m if from_start else seen_m, reported_trip,
+        fi[LAST_TRIP],
+    )  # fmt: skip
+    if day > fi[LAST_DAY]:
+        fi[LAST_DAY] = day
+        fi[RUN_N] = 0
+    fi[RUN_N] += 1
+    fi[RUN_DAY] = day
+    fi[RUN_TRIP] = trip
+    fi[RUN_PATTERN] = p
+    fi[RUN_OFF] = 0
+    fi[NEXT_GATE] = 0
+    fi[VISIT_GATE] = -1
+    ff[RUN_START] = start
+    ff[RUN_D], ff[RUN_T] = dist_m, t
+    ff[BEFORE_D], ff[BEFORE_T] = dist_m, t
+    ff[STAND_T] = np.nan
+    ff[PASSED] = -np.inf
+    _enter_span(ff, fi, tables, dist_m, t)
+    fi[WAITED] = 0
+    if not from_start:
+        while fi[NEXT_GATE] < count and tables.f[tables.at[PGATE_DIST_M] + gates + fi[NEXT_GATE]] <= seen_m:
+            fi[NEXT_GATE] += 1
+    fi[RUN_GATE] = fi[NEXT_GATE]
+    if from_start:
+        _cross(ff, fi, tables, facts, to, min(seen_m, first_m), begin, seen_m, seen_t, t)
+    for k in range(first + 1, n + 1):
+        next_m, next_t = dist_m, t
+        if k < n:
+            next_m, next_t = way[k, ALONG_M], way[k, AT_S]
+        seen_m, seen_t = _stop_between(ff, fi, tables, facts, to, seen_m, seen_t, next_m, next_t, t)
+        _cross(ff, fi, tables, facts, to, seen_m, seen_t, next_m, next_t, t)
+        seen_m, seen_t = next_m, next_t
 
 
 @inner
@@ -377,7 +399,7 @@ def _move(ff, fi, tables, prm, facts, to, dist_m, t):
         if _visiting(ff, fi):
             _depart(ff, fi, facts, to, begin, t)
         if not stood:
-            from_m, begin = _stop_between(ff, fi, tables, facts, to, from_m, begin, to_m, t)
+            from_m, begin = _stop_between(ff, fi, tables, facts, to, from_m, begin, to_m, t, t)
         _cross(ff, fi, tables, facts, to, from_m, begin, to_m, t, t)
         ff[BEFORE_D], ff[BEFORE_T] = ff[RUN_D], from_t
         faster = gain / dt - ff[RUN_V]
@@ -385,9 +407,65 @@ def _move(ff, fi, tables, prm, facts, to, dist_m, t):
     ff[RUN_D], ff[RUN_T] = to_m, t
 
 
+@inner
+def _void(ff, fi, day, number, pattern, gate, t):
+    """Passings of a run from `gate` on are another run's, or none: `tracking` withdraws them once that is final."""
+    at = VOID + VOID_WIDTH * (fi[VOIDS] % VOIDS_KEPT)
+    fi[at], fi[at + 1], fi[at + 2], fi[at + 3], fi[at + 4] = day, number, pattern, gate, fi[NEXT_GATE]
+    fi[VOIDS] += 1
+    ff[VOIDED_T] = t
+
+
+@inner
+def _left_the_start(ff, fi, tables):
+    """Whether the run has come farther from its start than a vehicle moves about there that waits."""
+    p = fi[RUN_PATTERN]
+    lo, end = tables.i[tables.at[PGATE_START] + p], tables.i[tables.at[PGATE_START] + p + 1]
+    first_m = tables.f[tables.at[PGATE_DIST_M] + lo]
+    length = tables.f[tables.at[PGATE_DIST_M] + end - 1] - first_m
+    return fi[RUN_GATE] > 0 or ff[RUN_D] - first_m > min(START_AFTER_LAYOVER_M, 0.5 * length)
+
+
+@inner
+def _recognised(ff, fi, tables, prm, way, n, p, dist_m, t):
+    """A vehicle turns out to drive pattern `p`: since which place of way[:n], and what that makes of its run so far.
+
+    Returns (first place of the way, first gate of the old run that is the new one's; NEXT_GATE where none is).
+    A run that has reached its end was right. So was the first part of one of the same route and direction that is
+    older than the way remembered: nothing is moved then, for that would only cut one run in two.
+    """
+    old = fi[RUN_PATTERN]
+    if old == p:
+        return n, fi[NEXT_GATE]
+    since = ff[IDLE_T]
+    if old >= 0:
+        end = tables.i[tables.at[PGATE_START] + old + 1] - 1
+        if tables.f[tables.at[PGATE_DIST_M] + end] - ff[RUN_D] <= END_AT_LAYOVER_M:
+            since = max(since, ff[RUN_T])
+    first = came_along(way, n, p, dist_m, t, since, tables, prm)
+    gate = fi[NEXT_GATE]
+    if first == n or old < 0 or way[first, AT_S] >= ff[RUN_T]:
+        return first, gate
+    if t - ff[VOIDED_T] < VOID_EVERY_S:
+        return n, gate
+    was_m = place_on(way, first, old, ff[RUN_D], tables)
+    if way[first, ALONG_M] <= tables.f[tables.at[PGATE_DIST_M] + tables.i[tables.at[PGATE_START] + p]] + START_M:
+        was_m -= START_M  # the new run has passed what lies before that place too
+    gates = tables.i[tables.at[PGATE_START] + old]
+    while gate > fi[RUN_GATE] and not tables.f[tables.at[PGATE_DIST_M] + gates + gate - 1] <= was_m:
+        gate -= 1
+    same = tables.i[tables.at[PATTERN_ROUTE_DIR_IX] + old] == tables.i[tables.at[PATTERN_ROUTE_DIR_IX] + p]
+    if same and gate > fi[RUN_GATE]:
+        return n, fi[NEXT_GATE]
+    return first, gate
+
+
 @lean
-def follow(state, s, t, said, reported_trip, tables, prm, times, facts, to):
+def follow(state, s, t, said, reported_trip, tables, prm, times, way, n, facts, to):
     """Take the run of filter state `s` on to what `matching.decide` says at time `t`; notes what it passes.
+
+    way  where the vehicle was before, way[:n] (recall.py); looked at where a run begins. A run that is recognised late
+         has passed what lies along it, and what was told of another run meanwhile is void.
 
     List `to` of `facts` must have room for twice the gates and once the cells of the longest pattern, and a few more.
     """
@@ -401,6 +479,7 @@ def follow(state, s, t, said, reported_trip, tables, prm, times, facts, to):
                 fi[RUN_OFF] = 1
             else:
                 end_run(ff, fi, tables, facts, to, t, START_M, prm.gap_s)
+            ff[IDLE_T] = t
             return
         dist = said[P_DIST]
         if dist != dist:  # on this pattern, but not yet known where
@@ -412,11 +491,22 @@ def follow(state, s, t, said, reported_trip, tables, prm, times, facts, to):
         ):
             _move(ff, fi, tables, prm, facts, to, dist, t)
         else:
+            old, day, number = fi[RUN_PATTERN], fi[RUN_DAY], fi[RUN_N]
+            first, gate = _recognised(ff, fi, tables, prm, way, n, p, dist, t)
+            moved = gate < fi[NEXT_GATE]
             end_run(ff, fi, tables, facts, to, t, START_M, prm.gap_s)
-            _start_run(ff, fi, tables, times, facts, to, p, dist, said[P_SPEED], reported_trip, t)
+            if moved:
+                _void(ff, fi, day, number, old, gate, t)
+            _start_run(ff, fi, tables, times, facts, to, p, dist, said[P_SPEED], reported_trip, t, way, first, n)
     elif phase == LAYOVER:
+        if fi[RUN_PATTERN] >= 0 and not _left_the_start(ff, fi, tables) and t - ff[VOIDED_T] >= VOID_EVERY_S:
+            if _visiting(ff, fi):
+                _depart(ff, fi, facts, to, ff[RUN_T], t)
+            _void(ff, fi, fi[RUN_DAY], fi[RUN_N], fi[RUN_PATTERN], fi[RUN_GATE], t)
         end_run(ff, fi, tables, facts, to, t, END_AT_LAYOVER_M, prm.gap_s)
         fi[WAITED] = 1
+        ff[IDLE_T] = t
     elif phase in (DEADHEAD, AT_BASE) or (fi[RUN_PATTERN] >= 0 and t - ff[RUN_T] > prm.forget_s):
         end_run(ff, fi, tables, facts, to, t, START_M, prm.gap_s)
         fi[WAITED] = 0
+        ff[IDLE_T] = t

@@ -79,8 +79,10 @@ USED, IMPOSSIBLE_SPEED, FROZEN = 0, 1, 2
     CELL_T,
     CELL_DWELL,  # seconds stood at stops in it
     PASSED,  # latest time told of a gate of this run: no later gate may be earlier
-) = range(30)
-NF = 30
+    IDLE_T,  # when it was last said to wait, to run empty, to be off its route or at the depot
+    VOIDED_T,  # when passings were last found to be another run's
+) = range(32)
+NF = 32
 
 # columns of State.fi
 (
@@ -102,8 +104,12 @@ NF = 30
     LAST_DAY,  # latest service day of any run: RUN_N counts from 1 on it
     WAITED,  # 1: in layover since the last run
     SPEAKS,  # 1: it has reported a route
-) = range(18)
-NI = 18
+    RUN_GATE,  # first gate of the run that was told
+    VOIDS,  # how often passings were found to be another run's
+    VOID,  # of the last two times: day and number of the run, its pattern, and the gates from .. up to
+) = range(21)
+VOID_WIDTH, VOIDS_KEPT = 5, 2
+NI = VOID + VOID_WIDTH * VOIDS_KEPT
 
 # columns of State.h and of Work.h (pattern and phase are whole numbers)
 (

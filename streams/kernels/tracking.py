@@ -26,18 +26,23 @@ from streams.kernels.gates import (
     F_DETERMINED,
     F_GATE,
     F_NUMBER,
+    F_PATTERN,
     F_RECORD,
+    F_RELATION,
     F_REVISION,
+    F_TRIP,
     F_UPDATE,
     F_VEHICLE,
     F_WITHDRAWN,
     NEW,
     OLD,
+    SCHEDULED,
     TOLD,
     Facts,
     follow,
 )
 from streams.kernels.matching import (
+    IN_SERVICE,
     MAX_BEAM,
     NEXT_GATE,
     NF,
@@ -45,6 +50,7 @@ from streams.kernels.matching import (
     NI,
     P_CANDIDATES,
     P_DIRECTION,
+    P_DIST,
     P_OFF,
     P_OFFSET,
     P_PATTERN,
@@ -65,11 +71,17 @@ from streams.kernels.matching import (
     VISIT_DEPARTURE,
     VISIT_DETERMINED,
     VISIT_GATE,
+    VOID,
+    VOID_WIDTH,
+    VOIDED_T,
+    VOIDS,
+    VOIDS_KEPT,
     N,
     State,
     decide,
     match,
 )
+from streams.kernels.recall import AT_S, EAST_M, NORTH_M, WRAP, keep, tenths, trails
 from streams.kernels.tables import (
     PSTOP_DIST_M,
     PSTOP_GATE_SEQ,
@@ -91,7 +103,7 @@ TOO_LATE, DUPLICATE, FROM_THE_FUTURE = 3, 4, 5
 SAID = 64  # added to a judgement of the ring that has been told
 
 # columns of Fleet.tally and Fleet.clock
-RINGED, MIDDLE, REVISION, JUDGED = 0, 1, 2, 3
+RINGED, MIDDLE, REVISION, JUDGED, TRAILED, VOIDED = 0, 1, 2, 3, 4, 5
 HEARD, NEWEST, UNTIL = 0, 1, 2
 
 # A ping: columns of Pings.f and Fleet.ring_f, and of Pings.i and Fleet.ring_i. Coordinates are in millionths of a
@@ -111,8 +123,9 @@ class Fleet(NamedTuple):
     state: State
     ring_f: Array  # f8 (n, RING, 3), the latest pings, oldest first
     ring_i: Array  # i4 (n, RING, 7)
-    tally: Array  # i4 (n, 4): pings in the ring, of them in mid, revision, judged bad and not yet told
+    tally: Array  # i4 (n, 6): in the ring, of them in mid, revision, judged bad and not told, in the trail, voids told
     clock: Array  # f8 (n, 3): record time last heard, newest second, closed until
+    trail: Array  # i4 (n, TRAIL, 3), where it was before what is in the ring
 
 
 class Pings(NamedTuple):
@@ -161,12 +174,14 @@ class Out(NamedTuple):
     closed_count: Array  # i8 (1,)
     spare: State  # two filter states
     said: Array  # f8 (10,)
+    way: Array  # see recall.way
+    trail: Array  # see recall.trails, of one vehicle
 
 
 def state(n: int) -> State:
     """Empty filter states."""
     fi = np.full((n, NI), -1, np.int32)
-    fi[:, 0] = 0
+    fi[:, 0] = fi[:, VOIDS] = 0
     return State(np.zeros((n, NF)), fi, np.zeros((n, MAX_BEAM, NH), np.float32))
 
 
@@ -176,8 +191,9 @@ def fleet(n: int) -> Fleet:
         state(STATES * n),
         np.zeros((n, RING, 3)),
         np.zeros((n, RING, 7), np.int32),
-        np.zeros((n, 4), np.int32),
+        np.zeros((n, 6), np.int32),
         np.full((n, 3), -np.inf),
+        trails(n),
     )
 
 
@@ -218,8 +234,27 @@ def _write(rows, to, fleet, v, q, record):
 
 
 @inner
+def _way_here(fleet, v, q, place, out):
+    """The way of vehicle v up to ring place q, without it, into `out.way`; how many places it has."""
+    trail, kept = out.trail[0], fleet.tally[v, TRAILED]
+    for k in range(kept):
+        for c in range(3):
+            trail[k, c] = fleet.trail[v, k, c]
+    for k in range(q):
+        if fleet.ring_i[v, k, JUDGEMENT] == USED:
+            kept = keep(trail, kept, fleet.ring_f[v, k, TIME], fleet.ring_i[v, k, LAT], fleet.ring_i[v, k, LON], place)
+    t = fleet.ring_f[v, q, TIME]
+    now = tenths(t)
+    for k in range(kept):
+        out.way[k, AT_S] = t - ((now - trail[k, 0]) % WRAP) / 10.0
+        out.way[k, EAST_M] = (trail[k, 2] - place.lon) * place.east_m
+        out.way[k, NORTH_M] = (trail[k, 1] - place.lat) * place.north_m
+    return kept
+
+
+@inner
 def _advance(
-    state, s, fleet, v, q, rows, row_list, facts, fact_list, record, reports, tables, prm, times, place, said, work
+    state, s, fleet, v, q, rows, row_list, facts, fact_list, record, reports, tables, prm, times, place, out, work
 ):
     """Filter state `s` consumes the ping at ring place (v, q); if it is used, a row is written to the list."""
     t = fleet.ring_f[v, q, TIME]
@@ -234,9 +269,13 @@ def _advance(
     )
     if code != USED:
         return code
+    said = out.said
     decide(state, s, tables, prm, said, work)
-    follow(state, s, t, said, report[TRIP], tables, prm, times, facts, fact_list)
     ff, fi = state.ff[s], state.fi[s]
+    n = 0
+    if said[P_PHASE] == IN_SERVICE and said[P_DIST] == said[P_DIST] and fi[RUN_PATTERN] != said[P_PATTERN]:
+        n = _way_here(fleet, v, q, place, out)
+    follow(state, s, t, said, report[TRIP], tables, prm, times, out.way, n, facts, fact_list)
     row = rows.row[row_list, _write(rows, row_list, fleet, v, q, record)]
     row[R_PHASE] = said[P_PHASE]
     row[R_PATTERN], row[R_ROUTE], row[R_DIRECTION] = said[P_PATTERN], said[P_ROUTE], said[P_DIRECTION]
@@ -333,8 +372,12 @@ def _shift(fleet, v, source, target):
 
 
 @inner
-def _drop(fleet, v, many):
-    """The first places of the ring are in base now."""
+def _drop(fleet, v, many, place):
+    """The first places of the ring are in base now; the trail goes on with them."""
+    for q in range(many):
+        if fleet.ring_i[v, q, JUDGEMENT] == USED:
+            t, lat, lon = fleet.ring_f[v, q, TIME], fleet.ring_i[v, q, LAT], fleet.ring_i[v, q, LON]
+            fleet.tally[v, TRAILED] = keep(fleet.trail[v], fleet.tally[v, TRAILED], t, lat, lon, place)
     for q in range(many, fleet.tally[v, RINGED]):
         _shift(fleet, v, q, q - many)
     fleet.tally[v, RINGED] -= many
@@ -505,6 +548,24 @@ def _tell_traversals(facts, v, record, revision):
 
 
 @inner
+def _withdraw_void(facts, ff, fi, tally, v, record):
+    """Tell that passings are void, now that no late ping can change it."""
+    tally[v, VOIDED] = max(tally[v, VOIDED], fi[VOIDS] - VOIDS_KEPT)
+    while tally[v, VOIDED] < fi[VOIDS]:
+        at = VOID + VOID_WIDTH * (tally[v, VOIDED] % VOIDS_KEPT)
+        tally[v, VOIDED] += 1
+        tally[v, REVISION] += 1
+        for gate in range(fi[at + 3], fi[at + 4]):
+            row = facts.passings[TOLD, facts.counts[TOLD, 0]]
+            facts.counts[TOLD, 0] += 1
+            row[F_VEHICLE], row[F_RECORD], row[F_REVISION], row[F_WITHDRAWN] = v, record, tally[v, REVISION], 1
+            row[F_DAY], row[F_NUMBER], row[F_PATTERN], row[F_GATE] = fi[at], fi[at + 1], fi[at + 2], gate
+            row[F_TRIP], row[F_RELATION], row[F_UPDATE] = -1, SCHEDULED, 0
+            row[F_ARRIVAL] = row[F_DEPARTURE] = np.nan
+            row[F_DETERMINED] = ff[VOIDED_T]
+
+
+@inner
 def _close(out, v, record, until):
     k = out.closed_count[0]
     out.closed_count[0] = k + 1
@@ -576,6 +637,10 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
                 for v in range(vehicles):
                     until = clock[v, NEWEST] + 0.99
                     if now - clock[v, HEARD] >= prm.silent_s and clock[v, UNTIL] < until:
+                        if facts.counts[TOLD, 0] + room[0] > facts.passings.shape[1]:
+                            continue  # at the next point of the grid
+                        head = STATES * v + HEAD
+                        _withdraw_void(facts, fleet.state.ff[head], fleet.state.fi[head], tally, v, record)
                         clock[v, UNTIL] = until
                         _close(out, v, record, until)
                         _tell_judged(fleet, v, np.inf, record, rows)
@@ -626,13 +691,14 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
                     rows.counts[OLD, 0] = rows.counts[OLD, 1] = 0
                 code = _advance(
                     state, s, fleet, v, q, rows, row_list, facts, fact_list, record,
-                    reports, tables, prm, times, place, out.said, work,
+                    reports, tables, prm, times, place, out, work,
                 )  # fmt: skip
                 if task in (_AS_IT_IS, _NEXT):
                     _judge(fleet, v, q, code)
                 q += 1
             if task == _MAKE_ROOM:
-                _drop(fleet, v, 1)
+                _withdraw_void(facts, state.ff[s], state.fi[s], tally, v, record)
+                _drop(fleet, v, 1, place)
                 tally[v, MIDDLE] = max(0, tally[v, MIDDLE] - 1)
                 at -= 1
                 task = _ADMIT
@@ -697,7 +763,8 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
         if many == 0 or ring_f[v, many - 1, TIME] < final:
             if many > 0:
                 _copy(fleet.state, middle, fleet.state, base)
-                _drop(fleet, v, many)
+                _withdraw_void(facts, fleet.state.ff[base], fleet.state.fi[base], tally, v, record)
+                _drop(fleet, v, many, place)
             _copy(fleet.state, head, fleet.state, middle)
             tally[v, MIDDLE] = tally[v, RINGED]
     return len(pings.f)

@@ -44,6 +44,24 @@ def town() -> tuple[Network, Drawing]:
 
 
 @lru_cache
+def fork() -> tuple[Network, Drawing]:
+    """Two routes that share a long street with three stops and part at C."""
+    return draw(
+        """
+                                     E
+                                     |
+                                     |
+                                     |
+                                     |
+        A-----B------X-----Y---------C--------D
+        """,
+        routes={"R": "ABXYCD", "S": "ABXYCE"},
+        metres_per_char=50,
+        headway_s=600,
+    )
+
+
+@lru_cache
 def tracker(network: Network) -> Track:
     """The track stage of this network, for one partition."""
     return Track(network, ONE)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streams import messages
 from streams.engine.stage import Output, Record
 from streams.messages import HEARTBEAT
-from tests.engine.pinging import Ping, last_words, ride, rows, run, seven, stand, town, tracker
+from tests.engine.pinging import Ping, fork, last_words, ride, rows, run, seven, stand, town, tracker
 
 LATENESS_S = 30.0
 
@@ -81,6 +81,45 @@ def test_order_within_the_lateness_and_repeats_do_not_matter(data: st.DataObject
     network, _ = town()
     pings = data.draw(drives())
     expected = last_words(run(network, pings))
+    assert last_words(run(network, data.draw(arrivals(pings)))) == expected
+
+
+@st.composite
+def forks(draw: Any) -> list[Ping]:
+    """Pings of a bus on the forked street whose route is hidden or stale, so that the fork tells another one."""
+    network, drawing = fork()
+    t = seven(network)
+    pings: list[Ping] = []
+    for _ in range(draw(st.integers(1, 2))):
+        at_b = float(network.pstop_dist_m[1])
+        pings += ride(
+            drawing,
+            draw(st.sampled_from(["R", "S"])),
+            t,
+            from_m=draw(st.sampled_from([0.0, 40.0, 700.0])),
+            speed_mps=draw(st.sampled_from([6.0, 11.0])),
+            every_s=draw(st.sampled_from([2.0, 5.0, 13.0, 31.0])),
+            stops=draw(st.sampled_from([[], [(at_b, 45.0)], [(900.0, 150.0)]])),
+            route_id=draw(st.sampled_from([None, "R", "S"])),
+        )
+        t = pings[-1]["timestamp"] + draw(st.sampled_from([2.0, 60.0, 400.0]))
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    for ping in pings:
+        ping["lat"] += rng.gauss(0.0, 1e-4)
+        ping["lon"] += rng.gauss(0.0, 1e-4)
+    return pings
+
+
+@given(st.data())
+@settings(max_examples=20)
+def test_what_a_late_recognition_moves_does_not_depend_on_the_order_of_arrival(data: st.DataObject):
+    network, _ = fork()
+    pings = data.draw(forks())
+    expected = last_words(run(network, pings))
+    runs: dict[str, set[str]] = {}
+    for row in expected["passings"].values():
+        runs.setdefault(row["trip_id_performed"], set()).add(row["pattern_id"])
+    assert all(len(patterns) == 1 for patterns in runs.values())
     assert last_words(run(network, data.draw(arrivals(pings)))) == expected
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from streams.engine.tables import TimesOf, params_of, tables_of
 from streams.kernels import gates as g
 from streams.kernels import matching as m
-from streams.kernels import tracking
+from streams.kernels import recall, tracking
 from streams.settings import Track as TrackSettings
 from tests.drawing import draw
 from tests.kernels import naive_track as naive
@@ -32,7 +32,9 @@ class Course:
     def at(self, t, dist_m, standing=False, phase=m.IN_SERVICE, off=0):
         said = np.array([phase, 0 if phase == m.IN_SERVICE else -1, 0, 0, off, 0, dist_m, 3.0, 0.99, 8.0], dtype=float)
         self.state.fi[0, m.STANDING] = int(standing)
-        g.follow(self.state, 0, T0 + t, said, -1, self.tables, self.params, self.times, self.facts, g.TOLD)
+        g.follow(
+            self.state, 0, T0 + t, said, -1, self.tables, self.params, self.times, recall.way(), 0, self.facts, g.TOLD
+        )
 
     def passings(self):
         """Last word on each gate: (run, gate) -> (arrival, departure, relation), times after T0."""

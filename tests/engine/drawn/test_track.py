@@ -4,7 +4,7 @@ import numpy as np
 
 from streams import messages
 from tests.drawing import draw
-from tests.engine.pinging import last_words, ride, rows, run, seven, stand, stops_of, town
+from tests.engine.pinging import fork, last_words, ride, rows, run, seven, stand, stops_of, town
 
 
 def parked(drawing, stop, pings, seconds=60.0):
@@ -325,3 +325,55 @@ def test_f05_a_street_that_stops_are_only_joined_by_is_no_detour():
     said = positions(run(network, pings))
     assert not any(p["off_route"] for p in said)
     assert {p["trip_type"] for p in said[3:-5]} == {"In service"}
+
+
+def test_g01_a_bus_that_names_no_route_has_served_the_stops_before_the_fork():
+    network, drawing = fork()
+    t0 = seven(network)
+    at_b = float(network.pstop_dist_m[1])
+    said = run(network, ride(drawing, "S", t0, speed_mps=8.0, stops=[(at_b, 30.0)]))
+    assert said_of(said, "route_id")[:20] == [None] * 20  # nothing tells them apart yet
+    visits = stops_of(network, said)
+    assert [stop for _, stop, _, _ in visits][:5] == ["A", "B", "X", "Y", "C"]
+    assert {p["route_id"] for p in positions(said)} == {None, "S"}
+    for (_, stop, arrival, departure), dwell in zip(visits[:4], (0.0, 30.0, 0.0, 0.0), strict=True):
+        place = float(network.pstop_dist_m["ABXY".index(stop)])
+        truth = t0 + place / 8.0 + (30.0 if stop in "XY" else 0.0)
+        assert abs(arrival - truth) < 8.0
+        assert abs(departure - arrival - dwell) < 15.0
+
+
+def test_g02_what_was_told_of_a_stale_route_is_withdrawn_and_sent_again():
+    network, drawing = fork()
+    said = run(network, ride(drawing, "S", seven(network), route_id="R", speed_mps=8.0))
+    told = {row["pattern_id"].split(":")[0] for row in rows(said["passings"]) if not row["withdrawn"]}
+    assert told == {"R", "S"}  # until the fork it was on R, as it said
+    left = last_words(said)["passings"].values()
+    assert {row["pattern_id"].split(":")[0] for row in left} == {"S"}
+    assert len({row["trip_id_performed"] for row in left}) == 1
+    assert [stop for _, stop, _, _ in stops_of(network, said)][:5] == ["A", "B", "X", "Y", "C"]
+    for row in rows(said["passings"]):
+        assert row["withdrawn"] or row["arrival_time"] is not None
+
+
+def test_g03_a_finished_run_is_not_taken_back_by_the_next_one():
+    network, drawing = town()
+    there = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)
+    back = ride(drawing, "R-back", there[-1]["timestamp"] + 5.0, route_id="R", speed_mps=8.0)
+    said = run(network, [*there, *back])
+    left = [stop for _, stop, _, _ in stops_of(network, said)]
+    assert left == ["A", "B", "C", "D", "D", "C", "B", "A"]
+    assert not [row for row in rows(said["passings"]) if row["withdrawn"]]
+
+
+def test_g04_a_bus_that_moves_about_at_its_terminal_has_not_begun_a_run():
+    network, drawing = draw("A-----B-----------C----------------D", routes={"R": "ABCD"}, metres_per_char=70)
+    t0 = seven(network)
+    report = {"route_id": "R"}
+    up = ride(drawing, "R", t0, to_m=250.0, speed_mps=4.0, **report)
+    bay = stand((up[-1]["lat"], up[-1]["lon"]), up[-1]["timestamp"] + 5.0, 1500.0, **report)
+    goes = ride(drawing, "R", bay[-1]["timestamp"] + 5.0, speed_mps=8.0, **report)
+    said = run(network, [*up, *bay, *goes])
+    runs = {row["trip_id_performed"] for row in last_words(said)["passings"].values()}
+    assert len(runs) == 1
+    assert min(r["arrival_time"] for r in last_words(said)["passings"].values()) >= goes[0]["timestamp"] - 30.0
