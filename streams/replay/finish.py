@@ -59,7 +59,16 @@ class Finish:
     # --- facts
 
     def _positions(self) -> pl.LazyFrame:
-        return _last_word(self.parts["positions"].scan(), "vehicle_id", "timestamp")
+        """The last words; a run all of whose passings turned out to be another's was none."""
+        run = "trip_id_performed"
+        told = self.parts["passings"].scan().unique([run, "gate_seq"], keep="last", maintain_order=True)
+        void = told.group_by(run).agg(void=pl.col("withdrawn").all()).filter("void")
+        return (
+            _last_word(self.parts["positions"].scan(), "vehicle_id", "timestamp")
+            .join(void, on=run, how="left", maintain_order="left")
+            .with_columns(pl.when(pl.col("void").is_null()).then(run).alias(run))
+            .drop("void")
+        )
 
     def _vehicle_locations(self) -> pl.LazyFrame:
         last = self._positions()

@@ -172,6 +172,21 @@ def test_the_last_word_on_a_passing_counts_and_a_withdrawn_one_is_gone(run: Run)
     assert (visit["stop_id"], visit["actual_arrival_time"]) == ("B", when(103.0))
 
 
+def test_a_run_all_whose_passings_were_another_ones_was_none(run: Run) -> None:
+    n = run.network
+    for trip, at in ((f"{DAY}:v1:1", 10.0), (f"{DAY}:v1:2", 20.0)):
+        run.say(
+            "positions",
+            {"vehicle_id": "v1", "timestamp": T0 + at, "lat": -6.2, "lon": 106.8, "trip_id_performed": trip,
+             "service_date": DAY, "pattern_id": pattern_of(n, "R"), "trip_type": "In service"},
+        )  # fmt: skip
+    run.say("passings", passing(n, "v1", 0, 10.0))
+    run.say("passings", passing(n, "v1", 0, 12.0, route="S", trip_id_performed=f"{DAY}:v1:2"))
+    run.say("passings", passing(n, "v1", 0, 10.0, revision=1, withdrawn=True))
+    assert [row["trip_id_performed"] for row in run.table("trips_performed")] == [f"{DAY}:v1:2"]
+    assert [row["trip_id_performed"] for row in run.table("vehicle_locations")] == [None, f"{DAY}:v1:2"]
+
+
 def test_a_visit_not_seen_has_a_row_without_times(run: Run) -> None:
     unseen = {"arrival_time": None, "departure_time": None, "schedule_relationship": "Missing"}
     run.say("passings", passing(run.network, "v1", 0, 0.0), passing(run.network, "v1", 1, 0.0, **unseen))
