@@ -20,7 +20,7 @@ from streams import polyline
 
 EARTH_RADIUS_M = 6_371_008.8
 MAX_ANSWERS = 2048
-TIMETABLE = ("running_s", "trips", "frequencies")  # of a pattern: not for the map
+TIMETABLE = ("running_s", "numberings", "trips", "frequencies")  # of a pattern: not for the map
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class NetworkView:
         del raw["calendar"]
         for pattern in raw["patterns"]:
             for name in TIMETABLE:
-                del pattern[name]
+                pattern.pop(name, None)
         stops = {s["stop_id"]: s for s in raw["stops"]}
         patterns = {p["pattern_id"]: p for p in raw["patterns"]}
         patterns_of: dict[str, list[str]] = {}

@@ -1,6 +1,6 @@
 """What the feed plans, from the network record: trips, their times at stops, frequencies, and the days they run on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import accumulate
@@ -27,6 +27,7 @@ class Trip:
     service: int
     start_s: int  # first departure, seconds of the service day
     offset_s: tuple[int, ...]  # arrival at each stop of the pattern, seconds after `start_s`
+    stop_sequences: Sequence[int]  # the trip's own numbers of those stops
     windows: tuple[Window, ...]
 
     @property
@@ -97,10 +98,14 @@ def _trips(pattern: Mapping[str, Any]) -> list[Trip]:
     for at, start_s, end_s, headway_s, exact in zip(*columns, strict=True):
         windows.setdefault(at, []).append(Window(start_s, end_s, headway_s, bool(exact)))
     t = pattern["trips"]
-    rows = zip(t["trip_id"], t["service"], t["start_s"], t["running"], strict=True)
+    usual = pattern["stop_sequences"]
+    numbers_of = [
+        usual if k is None else pattern["numberings"][k] for k in t.get("numbering", [None] * len(t["running"]))
+    ]
+    rows = zip(t["trip_id"], t["service"], t["start_s"], t["running"], numbers_of, strict=True)
     return [
-        Trip(trip_id, pattern["pattern_id"], service, start_s, offsets[way], tuple(windows.get(i, ())))
-        for i, (trip_id, service, start_s, way) in enumerate(rows)
+        Trip(trip_id, pattern["pattern_id"], service, start_s, offsets[way], numbers, tuple(windows.get(i, ())))
+        for i, (trip_id, service, start_s, way, numbers) in enumerate(rows)
     ]
 
 

@@ -62,6 +62,7 @@ POSITION: Spec = {
     "pattern_id": Kind.ID,
     "trip_id_performed": Kind.ID,
     "trip_id_scheduled": Kind.ID,
+    "trip_reported": Kind.BOOL,  # the vehicle itself names trip_id_scheduled
     "service_date": Kind.ID,  # YYYY-MM-DD
     "start_time": Kind.ID,  # HH:MM:SS of the run, stable for the run
     "dist_m": Kind.NUMBER,

@@ -27,7 +27,7 @@ _SEVERITIES = frozenset(pb.Alert.SeverityLevel.keys())
 Fields = dict[str, Any]
 
 
-def vehicle_position(entity: Entity, known: Known | None, now: int, flavor: str | None) -> Fields:
+def vehicle_position(entity: Entity, known: Known | None, network: NetworkView, now: int, flavor: str | None) -> Fields:
     """A vehicle; `known` is its run, None where it is on none."""
     d = entity.data
     position: Fields = {"latitude": d["lat"], "longitude": d["lon"]}
@@ -43,7 +43,7 @@ def vehicle_position(entity: Entity, known: Known | None, now: int, flavor: str 
     if known is not None:
         out["trip"] = known.descriptor(flavor)
         if d["stop_id"] is not None and d["stop_sequence"] is not None:
-            out |= {"current_stop_sequence": d["stop_sequence"], "stop_id": d["stop_id"]}
+            out |= {"current_stop_sequence": _own_number(d["stop_sequence"], known, network), "stop_id": d["stop_id"]}
             if d["current_status"] is not None:
                 out["current_status"] = d["current_status"]
     if d["congestion_level"] is not None:
@@ -51,6 +51,15 @@ def vehicle_position(entity: Entity, known: Known | None, now: int, flavor: str 
     if d["occupancy_status"] in _OCCUPANCY:
         out["occupancy_status"] = d["occupancy_status"]
     return {"id": entity.id, "vehicle": out}
+
+
+def _own_number(sequence: int, known: Known, network: NetworkView) -> int:
+    """The trip's own stop_sequence of a stop that the tracker knows by its pattern's."""
+    if known.trip is None:
+        return sequence
+    usual: list[int] = network.patterns[known.trip.pattern_id]["stop_sequences"]
+    own = known.trip.stop_sequences
+    return sequence if own is usual or sequence not in usual else own[usual.index(sequence)]
 
 
 def trip_update(
@@ -120,7 +129,7 @@ def trip_update(
         if otp or (i == 0 and waits):
             update["departure"] = event
         if trip:
-            update |= {"stop_sequence": pattern["stop_sequences"][i], "stop_id": stop_ids[i]}  # type: ignore[index]
+            update |= {"stop_sequence": trip.stop_sequences[i], "stop_id": stop_ids[i]}
         else:
             row = next(r for j, r in at if j == i)
             update |= {"stop_sequence": row[SEQUENCE], "stop_id": row[STOP]}
@@ -131,7 +140,7 @@ def trip_update(
         # Beyond what is estimated nothing is known: no consumer should carry the last delay on.
         updates.append(
             {
-                "stop_sequence": pattern["stop_sequences"][fence],  # type: ignore[index]
+                "stop_sequence": trip.stop_sequences[fence],
                 "stop_id": stop_ids[fence],
                 "schedule_relationship": "NO_DATA",
             }

@@ -131,6 +131,9 @@ class Feeds:
             now = max(now, before.timestamp)
         maker = {"vehicle-positions": self._positions, "trip-updates": self._updates, "alerts": self._alerts}[kind.name]
         self._trips.keep(_by_run(snapshot).keys() | {e.data["trip_id_performed"] for e in snapshot.vehicles.values()})
+        for entity in snapshot.vehicles.values():  # those that name their trip come before those taken to be on it
+            if entity.data["trip_reported"]:
+                _run_of(entity, self._trips)
         content: list[bytes] = []
         for n, made in enumerate(maker(snapshot, self._trips, now, kind.flavor)):
             try:
@@ -163,7 +166,7 @@ class Feeds:
                 known = _run_of(entity, trips) if _on_its_trip(entity) else None
                 found = made.get(vehicle_id)
                 if found is None or found.source[0] is not entity or found.source[1] != known:
-                    fields = entities.vehicle_position(entity, known, now, flavor)
+                    fields = entities.vehicle_position(entity, known, trips.network, now, flavor)
                     found = _Made((entity, known), fields, 0.0)
             except WRONG:
                 self.bad_entities += 1
@@ -183,7 +186,7 @@ class Feeds:
                 known = trips.find(run)
                 if known is None:  # its vehicle waits and is not on it yet: the estimates are all that speaks of it
                     trip_id, route_id, direction_id = (rows[0][i] for i in _OF_RUN)
-                    known = trips.learn(Run(run, trip_id, route_id, direction_id, None))
+                    known = trips.learn(Run(run, trip_id, route_id, direction_id, None, False))
                 found = made.get(run)
                 source = (known, rows, vehicle is not None and entities.at_origin(vehicle, trips.network))
                 if found is None or now > found.until or found.source != source:
@@ -243,7 +246,14 @@ def _run_of(entity: Entity, trips: Trips) -> Known | None:
     if d["trip_id_performed"] is None or d["trip_type"] not in (None, "In service", "Layover"):
         return None
     return trips.learn(
-        Run(d["trip_id_performed"], d["trip_id_scheduled"], d["route_id"], d["direction_id"], d["start_time"])
+        Run(
+            d["trip_id_performed"],
+            d["trip_id_scheduled"],
+            d["route_id"],
+            d["direction_id"],
+            d["start_time"],
+            bool(d["trip_reported"]),
+        )
     )
 
 

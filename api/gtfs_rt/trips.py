@@ -1,7 +1,8 @@
 """Which trip a run is, in GTFS-Realtime's words: a TripDescriptor that no other run has, the same for all its life.
 
 Frequency-based service (`exact_times=0`) is UNSCHEDULED: trip_id of the template, start_date and start_time of the run.
-A run that is no trip of the feed, or drives one that another bus drives already, is ADDED with an id of its own.
+A run that is no trip of the feed, or drives one that another bus drives already, is ADDED with an id of its own. Of two
+on one trip that is the one that was only taken to be on it; the bus that names its trip has it.
 """
 
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ class Run(NamedTuple):
     route_id: str | None
     direction_id: int | None
     start_time: str | None  # HH:MM:SS
+    reported: bool  # the vehicle itself names the trip
 
 
 class Known(NamedTuple):
@@ -69,34 +71,60 @@ class Trips:
         for gone in self._known.keys() - set(used):
             self._holder.pop(self._known.pop(gone).key, None)
 
-    def _describe(self, run: Run) -> Known:
-        date = run.trip_id_performed[:10].replace("-", "")
-        common: Descriptor = {}
+    def _is_free(self, key: tuple[str, ...], run: Run) -> bool:
+        """Whether nobody has this trip, or one that gives way to this run: then that is on no trip from now on."""
+        holder = self._known.get(self._holder.get(key, ""))
+        if holder is None:
+            return True
+        if holder.run.reported or not run.reported:
+            return False
+        name = holder.run.trip_id_performed
+        self._known[name] = self._added(holder.run)
+        self._holder[self._known[name].key] = name
+        return True
+
+    def _named(self, run: Run, trip_id: str) -> Descriptor:
+        """What all descriptors of a run say."""
+        out: Descriptor = {"trip_id": trip_id}
         if run.route_id in self.network.routes:
-            common["route_id"] = run.route_id
+            out["route_id"] = run.route_id
         if (direction := self.network.direction_of_feed(run.route_id, run.direction_id)) is not None:
-            common["direction_id"] = direction
-        added = {"trip_id": run.trip_id_performed, **common, "start_date": date, "schedule_relationship": "ADDED"}
+            out["direction_id"] = direction
+        return {**out, "start_date": run.trip_id_performed[:10].replace("-", "")}
+
+    def _added(self, run: Run) -> Known:
+        """A run on no trip of the feed."""
+        out = {**self._named(run, run.trip_id_performed), "schedule_relationship": "ADDED"}
+        if (start_s := _start_s(run)) is not None:
+            out["start_time"] = clock(start_s)
+        return Known(run, None, out, out, (run.trip_id_performed,))
+
+    def _describe(self, run: Run) -> Known:
+        added = self._added(run)
         trip = self.network.schedule.trips.get(run.trip_id_scheduled or "")
-        start_s = None if run.start_time is None else seconds(run.start_time)
-        if start_s is not None and start_s <= LATEST_S:
-            added["start_time"] = clock(start_s)
-        none = Known(run, None, added, added, (run.trip_id_performed,))
         if trip is None:
-            return none
-        named = {"trip_id": trip.trip_id, **common, "start_date": date}
+            return added
+        named = self._named(run, trip.trip_id)
+        date = named["start_date"]
         if not trip.windows:
             key: tuple[str, ...] = (trip.trip_id, date)
             plain = {**named, "schedule_relationship": "SCHEDULED"}
-            return none if key in self._holder else Known(run, trip, plain, plain, key)
-        if start_s is None or start_s > LATEST_S:
-            return none
+            return Known(run, trip, plain, plain, key) if self._is_free(key, run) else added
+        start_s = _start_s(run)
+        if start_s is None:
+            return added
         if not trip.headway_based:
             start = clock(trip.slot(start_s))
             key = (trip.trip_id, date, start)
             plain = {**named, "start_time": start, "schedule_relationship": "SCHEDULED"}
-            return none if key in self._holder else Known(run, trip, plain, plain, key)
+            return Known(run, trip, plain, plain, key) if self._is_free(key, run) else added
         while (key := (trip.trip_id, date, clock(start_s))) in self._holder and start_s < LATEST_S:
             start_s += 1  # two buses that left in the same second are two runs
         plain = {**named, "start_time": clock(start_s), "schedule_relationship": "UNSCHEDULED"}
-        return none if key in self._holder else Known(run, trip, plain, added, key)
+        return added if key in self._holder else Known(run, trip, plain, added.plain, key)
+
+
+def _start_s(run: Run) -> int | None:
+    """When a run started, seconds of the service day; None where that is unknown or cannot be said."""
+    start_s = None if run.start_time is None else seconds(run.start_time)
+    return None if start_s is None or start_s > LATEST_S else start_s

@@ -49,6 +49,11 @@ class Reports:
         """The sayings as numbers of the network (i8, n x 5; columns: tracking.ROUTE and so on)."""
         return self._numbers
 
+    def names_trip(self, number: Array, trip: Array) -> Array:
+        """Whether each of these sayings names this trip (as a position in the network, -1 none): bool."""
+        named: Array = (self._numbers[number, 3] == trip) & (trip >= 0)
+        return named
+
     def of(self, number: int) -> dict[str, Any]:
         """One saying by field; unknown is None."""
         out = dict(zip(FIELDS, self._said[number], strict=True))

@@ -395,6 +395,7 @@ class Track:
                 state.vehicles, number[tracking.R_VEHICLE], number[tracking.R_DAY], number[tracking.R_NUMBER]
             ),
             "trip_id_scheduled": self._trips[number[tracking.R_TRIP]],
+            "trip_reported": state.reports.names_trip(report, number[tracking.R_TRIP]),
             "service_date": self._dates.of(number[tracking.R_DAY]),
             "start_time": self._clocks.of(number[tracking.R_START]),
             "dist_m": np.round(row[tracking.R_DIST], 1),

@@ -173,12 +173,12 @@ def check_rt(feed: Path, messages: tuple[str, ...]) -> None:
     of MobilityData's validator; an address is also asked whether its header is fresh. Ends with 1 if there is an error.
     """
     from streams.gtfs.check_rt import check as find
-    from streams.gtfs.check_rt import read
     from streams.gtfs.compile import load
+    from streams.gtfs_rt import decode
 
     try:
         network = load(feed)
-        made = [read(_fetch(place)) for place in messages]
+        made = [decode(_fetch(place), strict=True) for place in messages]
     except (FeedError, OSError, ValueError) as wrong:
         raise click.ClickException(str(wrong)) from None
     live = all(place.startswith(("http://", "https://")) for place in messages)

@@ -12,8 +12,6 @@ from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
-from google.protobuf import json_format
-from google.protobuf.message import DecodeError
 from google.transit import gtfs_realtime_pb2 as pb
 
 from streams.gtfs.network import Network
@@ -43,6 +41,7 @@ RULES: dict[str, str] = {
     "E004": "route_id is not in the feed",
     "E006": "a trip of a frequency (exact_times=0) needs trip_id, start_time and start_date",
     "E009": "a trip that visits a stop twice needs stop_sequence",
+    "E010": "stop_times.txt names a station, not a stop",
     "E011": "stop_id is not in the feed",
     "E012": "a timestamp is later than the header's",
     "E013": "a trip of a frequency (exact_times=0) is neither UNSCHEDULED nor without schedule_relationship",
@@ -61,9 +60,11 @@ RULES: dict[str, str] = {
     "E027": "a bearing is not within 0 and 360",
     "E028": "a position lies outside the area of the feed",
     "E029": "a position lies far from its trip's shape, and no alert says DETOUR",
+    "E030": "an alert's trip is not of its route in the feed",
     "E031": "an alert's route is not its trip's",
     "E032": "an alert concerns nothing",
     "E033": "an informed_entity names nothing",
+    "E034": "agency_id is not in the feed",
     "E035": "a trip is not of the route named with it",
     "E036": "two stop_time_updates in a row have one stop_sequence",
     "E037": "two stop_time_updates in a row have one stop_id",
@@ -122,7 +123,7 @@ class Checked:
 
     def __post_init__(self) -> None:
         n = self.network
-        self.stations = frozenset(n.stop_ids[p] for p in set(n.stop_parent_ix.tolist()) if p >= 0)
+        self.stations = frozenset(n.stop_ids[s] for s in np.flatnonzero(n.stop_is_station).tolist())
         self.direction = np.where(n.pattern_direction_inferred, -1, n.pattern_direction)
         x, y = n.project(n.stop_lat, n.stop_lon)
         x, y = np.concatenate([x, n.point_x]), np.concatenate([y, n.point_y])
@@ -147,6 +148,12 @@ class Checked:
         t = np.clip(-(ax[:-1] * dx + ay[:-1] * dy) / length, 0.0, 1.0)
         return float(np.hypot(ax[:-1] + t * dx, ay[:-1] + t * dy).min())
 
+    def route_of(self, trip_ix: int) -> str:
+        """route_id of a trip."""
+        n = self.network
+        found: str = n.route_ids[n.pattern_route_ix[n.trip_pattern_ix[trip_ix]]]
+        return found
+
     def windows(self, trip_ix: int) -> np.ndarray:
         """Rows of frequencies.txt of a trip."""
         return np.flatnonzero(self.network.freq_trip_ix == trip_ix)
@@ -160,8 +167,8 @@ class Checked:
         """stop_sequence -> stop_id of a trip."""
         n = self.network
         p = n.trip_pattern_ix[trip_ix]
-        rows = slice(n.pstop_start[p], n.pstop_start[p + 1])
-        return {int(seq): n.stop_ids[s] for seq, s in zip(n.pstop_sequence[rows], n.pstop_stop_ix[rows], strict=True)}
+        stops = n.pstop_stop_ix[n.pstop_start[p] : n.pstop_start[p + 1]]
+        return {int(seq): n.stop_ids[s] for seq, s in zip(n.sequence_of(trip_ix), stops, strict=True)}
 
 
 def check(
@@ -180,7 +187,9 @@ def check(
         if e.HasField("alert") and e.alert.effect == DETOUR
         for s in e.alert.informed_entity
     }
-    found: list[tuple[str, str, str]] = []
+    served = feed.network.pstop_stop_ix
+    calls_at = np.unique(served[feed.network.stop_is_station[served]]).tolist()
+    found: list[tuple[str, str, str]] = [("E010", "feed", feed.network.stop_ids[s]) for s in calls_at]
     for message in messages:
         found += _header(message, now)
         for entity in message.entity:
@@ -263,7 +272,7 @@ def _trip(
     pattern = n.trip_pattern_ix[ix]
     if trip.HasField("direction_id") and feed.direction[pattern] != trip.direction_id:
         yield "E024", entity_id, f"{trip.direction_id}"
-    if trip.route_id and trip.route_id != n.route_ids[n.pattern_route_ix[pattern]]:
+    if trip.route_id and trip.route_id != feed.route_of(ix):
         yield "E035", entity_id, f"{trip.trip_id} on {trip.route_id}"
     rows = feed.windows(ix)
     start_s = _seconds(trip.start_time)
@@ -410,6 +419,11 @@ def _alert(feed: Checked, entity: Any) -> Found:
             yield "E004", name, s.route_id
         if s.route_id and s.trip.route_id and s.trip.route_id != s.route_id:
             yield "E031", name, f"{s.trip.route_id}, {s.route_id}"
+        trip = feed.network.trip_ix.get(s.trip.trip_id)
+        if s.route_id and trip is not None and s.route_id != feed.route_of(trip):
+            yield "E030", name, f"{s.trip.trip_id} is of {feed.route_of(trip)}, not {s.route_id}"
+        if s.agency_id and s.agency_id not in feed.network.agency_ids:
+            yield "E034", name, s.agency_id
         yield from _stop(feed, name, s.stop_id)
         if s.HasField("trip"):
             yield from _trip(feed, name, s.trip, False, True)
@@ -452,18 +466,3 @@ def _pairs(messages: Sequence[Message]) -> Found:
 
 def _key(trip: Any) -> tuple[str, ...]:
     return trip.trip_id, trip.start_date, trip.start_time
-
-
-def read(data: bytes) -> Message:
-    """The message of its bytes or its JSON. Raises ValueError."""
-    message = pb.FeedMessage()
-    try:
-        if data.lstrip()[:1] == b"{":
-            json_format.Parse(data, message)
-        else:
-            message.ParseFromString(data)
-    except (json_format.ParseError, DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"not a GTFS-Realtime message: {error}") from None
-    if not message.HasField("header"):
-        raise ValueError("not a GTFS-Realtime message: it has no header")
-    return message

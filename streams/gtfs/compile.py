@@ -17,7 +17,7 @@ from streams.gtfs.network import EARTH_RADIUS_M, Network
 from streams.gtfs.shapes import Shapes, along_m, haversine_m, stops_along
 from streams.gtfs.timetable import Stops, Timetable, Trips, read_timetable
 
-VERSION = 2  # of what the compiler makes of a feed; part of Network.hash
+VERSION = 3  # of what the compiler makes of a feed; part of Network.hash
 ELSEWHERE_M = 500.0  # a shape this far from its stops, in the mean, belongs to another trip
 FAR_STOP_M = 60.0
 OUT_OF_ORDER_M = 30.0
@@ -118,6 +118,7 @@ def compile_feed(feed: Feed, content: str | None = None, progress: Progress | No
         timezone=table.timezone,
         origin_lat=lat0,
         origin_lon=lon0,
+        agency_ids=table.agency_ids,
         route_ids=table.routes.ids,
         stop_ids=stops.ids,
         shape_ids=shape_ids,
@@ -134,6 +135,7 @@ def compile_feed(feed: Feed, content: str | None = None, progress: Progress | No
         stop_lat=stops.lat,
         stop_lon=stops.lon,
         stop_parent_ix=stops.parent_ix,
+        stop_is_station=stops.is_station,
         shape_start=shapes.start,
         point_x=shapes.x,
         point_y=shapes.y,
@@ -169,6 +171,9 @@ def compile_feed(feed: Feed, content: str | None = None, progress: Progress | No
         trip_time_start=trips.start,
         trip_time_arrival_s=trip_arrival.astype(np.float32),
         trip_time_departure_s=trip_departure.astype(np.float32),
+        trip_numbering_ix=patterns.numbering,
+        numbering_start=patterns.numbering_start,
+        numbering_sequence=patterns.numbering_sequence,
         freq_trip_ix=table.freq_trip_ix,
         freq_start_s=table.freq_start_s,
         freq_end_s=table.freq_end_s,
@@ -276,7 +281,8 @@ class _Patterns:
         index: dict[tuple[int, int, str, bytes], int] = {}
         of_trip = np.empty(len(trips.ids), dtype=np.int32)
         first: list[int] = []
-        other_numbers = 0
+        numbering = np.full(len(trips.ids), -1, dtype=np.int32)
+        numberings: dict[tuple[int, bytes], int] = {}
         bounds = trips.start.tolist()
         rows = zip(trips.route_ix.tolist(), trips.direction.tolist(), trips.shape_ids, strict=True)
         for t, (route, direction, shape) in enumerate(rows):
@@ -288,9 +294,13 @@ class _Patterns:
             elif trips.sequence[a] != trips.sequence[bounds[first[p]]] or not np.array_equal(
                 trips.sequence[a:b], trips.sequence[bounds[first[p]] : bounds[first[p] + 1]]
             ):
-                other_numbers += 1
+                numbering[t] = numberings.setdefault((p, trips.sequence[a:b].tobytes()), len(numberings))
             of_trip[t] = p
-        self.table.oddities["trips_with_other_stop_sequence_than_their_pattern"] = other_numbers
+        self.table.oddities["trips_with_other_stop_sequence_than_their_pattern"] = int((numbering >= 0).sum())
+        self.numbering = numbering
+        rows_of = [np.frombuffer(numbers, dtype=trips.sequence.dtype) for _, numbers in numberings]
+        self.numbering_start = np.cumsum([0, *map(len, rows_of)]).astype(np.int32)
+        self.numbering_sequence = np.concatenate([*rows_of, np.empty(0)]).astype(np.int32)
         self.of_trip = of_trip
         self.first_trip = np.array(first)
         self.shape_key = [key[2] for key in index]

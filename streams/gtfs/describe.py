@@ -23,7 +23,7 @@ def describe(network: Network) -> bytes:
      "stops":    [{"stop_id", "name", "lat", "lon", "parent_id"}],
      "patterns": [{"pattern_id", "route_id", "direction_id", "direction_inferred", "headsign", "stop_ids",
                    "stop_sequences", "stop_dist_m", "length_m", "polyline", "dist_m",
-                   "running_s", "trips": {"trip_id", "service", "start_s", "running"},
+                   "running_s", "trips": {"trip_id", "service", "start_s", "running", "numbering"}, "numberings",
                    "frequencies": {"trip", "start_s", "end_s", "headway_s", "exact"}}],
      "calendar": {"first_day", "n_days", "services": [{"service_id", "days"}]}}
 
@@ -32,6 +32,8 @@ def describe(network: Network) -> bytes:
     running_s    different ways to be timed: whole seconds from each stop's arrival to the next one's
     trips        columns; service is a position in calendar.services, running one in running_s, start_s the first
                  departure in seconds of the service day
+    numberings   stop_sequences of trips that number the pattern's stops otherwise; trips.numbering is a position in
+                 them, null for the pattern's own; both are there only where there are such trips
     frequencies  columns; trip is a position in trips
     days         the days from first_day (YYYY-MM-DD) on, a bit each, as hexadecimal digits, the first day highest
     """
@@ -129,13 +131,21 @@ class _Times:
             seconds = np.rint(arrival).astype(int)
             seconds[0] = round(float(n.trip_start_s[trip]))
             running.append(ways.setdefault(tuple(np.diff(seconds).tolist()), len(ways)))
+        other = n.trip_numbering_ix[trips]
+        numberings = np.unique(other[other >= 0]).tolist()
+        numbering = {
+            "numbering": [numberings.index(k) if k >= 0 else None for k in other.tolist()],
+        } if numberings else {}  # fmt: skip
+        sequences = [n.numbering_sequence[n.numbering_start[k] : n.numbering_start[k + 1]].tolist() for k in numberings]
         return {
             "running_s": list(ways),
+            **({"numberings": sequences} if sequences else {}),
             "trips": {
                 "trip_id": [n.trip_ids[t] for t in trips.tolist()],
                 "service": n.trip_service_ix[trips].tolist(),
                 "start_s": np.rint(n.trip_start_s[trips]).astype(int).tolist(),
                 "running": running,
+                **numbering,
             },
             "frequencies": {
                 "trip": np.searchsorted(trips, n.freq_trip_ix[freqs]).tolist(),

@@ -27,6 +27,7 @@ class Network:
     origin_lon: float
 
     # --- id tables (strings)
+    agency_ids: list[str]
     route_ids: list[str]
     stop_ids: list[str]
     shape_ids: list[str]  # also shapes made from stops where the feed has none: "made:<pattern>"
@@ -47,6 +48,7 @@ class Network:
     stop_lat: Array
     stop_lon: Array
     stop_parent_ix: Array  # i4, -1
+    stop_is_station: Array  # bool, location_type 1
 
     # --- shapes: points (x, y in metres), distance along
     shape_start: Array  # i4 (n_shapes + 1)
@@ -72,7 +74,7 @@ class Network:
     # --- stops of patterns, in order
     pstop_start: Array  # i4 (n_patterns + 1)
     pstop_stop_ix: Array  # i4
-    pstop_sequence: Array  # i4, the feed's stop_sequence
+    pstop_sequence: Array  # i4, stop_sequence of the pattern's first trip; nearly always of all (see sequence_of)
     pstop_dist_m: Array  # f8, monotone within a pattern
     pstop_arrival_s: Array  # f8, of the pattern's median trip, seconds after its first departure
     pstop_departure_s: Array  # f8
@@ -96,6 +98,10 @@ class Network:
     trip_time_start: Array  # i8 (n_trips + 1): rows of the trip's own times, aligned with its pattern's stops
     trip_time_arrival_s: Array  # f4, seconds of the service day
     trip_time_departure_s: Array  # f4
+
+    trip_numbering_ix: Array  # i4, other stop_sequences than the pattern's, -1 the same
+    numbering_start: Array  # i4 (n_numberings + 1)
+    numbering_sequence: Array  # i4
 
     # --- frequencies
     freq_trip_ix: Array  # i4
@@ -155,6 +161,14 @@ class Network:
     def route_direction_inferred(self) -> Array:
         """Routes (bool) of which a pattern's direction is not the feed's: nobody else can mean the same by it."""
         return np.bincount(self.pattern_route_ix, self.pattern_direction_inferred, len(self.route_ids)) > 0
+
+    def sequence_of(self, trip_ix: int) -> Array:
+        """The stop_sequence (i4) that a trip itself gives its stops, in order."""
+        numbering = self.trip_numbering_ix[trip_ix]
+        if numbering >= 0:
+            return self.numbering_sequence[self.numbering_start[numbering] : self.numbering_start[numbering + 1]]
+        pattern = self.trip_pattern_ix[trip_ix]
+        return self.pstop_sequence[self.pstop_start[pattern] : self.pstop_start[pattern + 1]]
 
     @cached_property
     def stop_ix(self) -> dict[str, int]:

@@ -60,6 +60,7 @@ class Timetable:
 
     timezone: str
     feed_version: str
+    agency_ids: list[str]
     routes: Routes
     stops: Stops
     trips: Trips
@@ -96,7 +97,7 @@ def read_timetable(feed: Feed) -> Timetable:
     trips = _trips(feed, routes, stops, odd)
     freq = _frequencies(feed, trips, odd)
     _hold_times(trips, odd)
-    return Timetable(zones[0], version, routes, stops, trips, *freq, odd)
+    return Timetable(zones[0], version, f.texts(agency, "agency_id"), routes, stops, trips, *freq, odd)
 
 
 def _routes(feed: Feed) -> Routes:

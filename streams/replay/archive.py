@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streams.gtfs_rt import decode
 from streams.sources.files import gunzip
-from streams.sources.gtfs_rt import decode
 from streams.sources.poll import Url
 from streams.sources.recording import UnusableSource
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import polars as pl
 
+from streams.gtfs_rt import decode
 from streams.replay.archive import POSITIONS, UPDATES, fetched_at
 from streams.replay.samples import LAPSED_S, STOP, Samples, UnusableRun, owed, visits_of
 from streams.sources.files import members
-from streams.sources.gtfs_rt import decode
 
 SAME_VISIT_S = 900.0  # an update that ends this near to a visit may be of its run
 AFTER_S = 30.0  # a time that is further past is of a stop that was passed

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from google.protobuf import json_format
-from google.protobuf.message import DecodeError
 from google.transit import gtfs_realtime_pb2
 
 from streams.engine.rejects import Reject
+from streams.gtfs_rt import decode
 from streams.sources.files import members
 from streams.sources.recording import REJECTS, Recording, UnusableSource
 from streams.sources.rows import Options, pings_of, reject
@@ -82,22 +81,6 @@ def parse(messages: Iterable[tuple[str, bytes]], options: Options, name: str) ->
         index=pl.Series(index, dtype=pl.Int64),
         rejects=pl.DataFrame(rejects, schema=REJECTS, orient="row"),
     )
-
-
-def decode(data: bytes) -> Any:
-    """The FeedMessage of its bytes or JSON. Raises ValueError."""
-    message = gtfs_realtime_pb2.FeedMessage()
-    text = data.removeprefix(b"\xef\xbb\xbf").lstrip()
-    try:
-        if text[:1] == b"{":
-            json_format.Parse(text, message, ignore_unknown_fields=True)
-        else:
-            message.ParseFromString(data)
-    except (json_format.ParseError, DecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"not a GTFS-Realtime message: {error}") from None
-    if not message.HasField("header"):
-        raise ValueError("not a GTFS-Realtime message: it has no header")
-    return message
 
 
 def _row(header: Any, entity: Any) -> tuple[Any, ...]:

@@ -49,7 +49,7 @@ def test_a_trip_is_planned_where_the_feed_has_it(city):
 )
 def test_a_slot_is_the_nearest_planned_start(windows, start_s):
     made = tuple(Window(a, a + length, headway, True) for a, length, headway in windows)
-    found = Trip("t", "p", 0, 0, (0,), made).slot(start_s)
+    found = Trip("t", "p", 0, 0, (0,), (1,), made).slot(start_s)
     every = [s for w in made for s in range(w.start_s, w.end_s, w.headway_s)]
     assert found in every
     assert abs(found - start_s) == min(abs(s - start_s) for s in every)

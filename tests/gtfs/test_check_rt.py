@@ -1,5 +1,6 @@
 """Every rule finds what it is about, and a correct message breaks none."""
 
+import json
 import zipfile
 
 import pytest
@@ -10,6 +11,7 @@ from google.transit import gtfs_realtime_pb2 as pb
 from fixtures.feed import write_feed
 from streams.cli import main
 from streams.gtfs.check_rt import RULES, Checked, check
+from streams.gtfs.describe import describe
 from tests.gtfs.feeds import compiled, tables
 
 NOW = 1_768_000_000
@@ -129,6 +131,8 @@ BROKEN = {
     "E004": [message(vehicle({**FREQUENT, "route_id": "9"})), message(alert({"route_id": "9"}))],
     "E006": [message(update(without(FREQUENT, "start_time"))), message(vehicle(without(FREQUENT, "start_date")))],
     "E009": [message(update({**TIMED, "trip_id": "o"}, [without(at(0, "A", 60), "stop_sequence")]))],
+    "E030": [message(alert({"route_id": "2", "trip": {"trip_id": "x"}}))],
+    "E034": [message(alert({"agency_id": "nobody"}))],
     "E011": [message(update(stops=[at(2, "Z", 60)])), message(alert({"stop_id": "Z"}))],
     "E012": [message(vehicle(timestamp=NOW + 1)), message(update(timestamp=NOW + 1))],
     "E013": [message(update({**FREQUENT, "schedule_relationship": "SCHEDULED"}))],
@@ -191,7 +195,33 @@ SEQUENCES = {
 
 
 def test_every_rule_has_a_message_that_breaks_it():
-    assert BROKEN.keys() | SEQUENCES.keys() == RULES.keys()
+    assert BROKEN.keys() | SEQUENCES.keys() | {"E010"} == RULES.keys()
+
+
+def test_a_feed_whose_trips_call_at_a_station(tmp_path):
+    made = feed()
+    made["stop_times"][2]["stop_id"] = "S"
+    found = check(compiled(tmp_path, made), message(update(TIMED)))
+    assert [(p.rule, p.words) for p in found] == [("E010", "S")]
+
+
+def test_a_trip_has_its_own_stop_sequences(tmp_path):
+    made = feed()
+    for n, row in enumerate(row for row in made["stop_times"] if row["trip_id"] == "x"):
+        row["stop_sequence"] = 10 * n
+    network = compiled(tmp_path, made)
+    t, x = network.trip_ix["t"], network.trip_ix["x"]
+    assert network.trip_pattern_ix[t] == network.trip_pattern_ix[x]
+    assert (network.sequence_of(t).tolist(), network.sequence_of(x).tolist()) == ([1, 2, 5], [0, 10, 20])
+    assert network.oddities["trips_with_other_stop_sequence_than_their_pattern"] == 1
+    own = [at(10, "B", 60), at(20, "C", 180)]
+    assert check(network, message(update(TIMED, own))) == []
+    assert {p.rule for p in check(network, message(update(TIMED)))} == {"E051"}
+    assert check(network, message(update())) == []
+    (pattern,) = (p for p in json.loads(describe(network))["patterns"] if "x" in p["trips"]["trip_id"])
+    assert pattern["numberings"] == [[0, 10, 20]]
+    numbering = dict(zip(pattern["trips"]["trip_id"], pattern["trips"]["numbering"], strict=True))
+    assert (numbering["x"], numbering["t"]) == (0, None)
 
 
 @pytest.mark.parametrize(("rule", "made"), [(rule, m) for rule, some in BROKEN.items() for m in some])

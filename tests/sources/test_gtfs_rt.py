@@ -7,7 +7,8 @@ import pytest
 from google.protobuf import json_format
 from google.transit import gtfs_realtime_pb2 as pb
 
-from streams.sources.gtfs_rt import decode, open_gtfs_rt, parse
+from streams.gtfs_rt import decode
+from streams.sources.gtfs_rt import open_gtfs_rt, parse
 from streams.sources.recording import UnusableSource
 from streams.sources.rows import Options
 

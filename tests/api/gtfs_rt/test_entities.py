@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
+import orjson
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -18,8 +19,8 @@ from tests.api.factory import NOW, alert, arrival, bus
 SPEC = tuple(messages.ARRIVAL)
 T = int(NOW)
 NETWORK = NetworkView.parse(factory.network())
-FREQUENT = Run("2025-11-28:B1:1", "1-a", "1", 0, "07:00:00")
-TIMED = Run("2025-11-28:B9:1", "2-a", "2", 0, None)
+FREQUENT = Run("2025-11-28:B1:1", "1-a", "1", 0, "07:00:00", False)
+TIMED = Run("2025-11-28:B9:1", "2-a", "2", 0, None, False)
 SEVEN = NETWORK.schedule.planned(NETWORK.schedule.trips["2-a"], "2025-11-28")  # at W, C2, X
 
 
@@ -202,7 +203,7 @@ def entity(vehicle_id="B1", **more):
 def test_a_position_says_where_and_on_which_trip():
     known = Trips(NETWORK).learn(FREQUENT)
     found = entities.vehicle_position(
-        entity(label="42", occupancy_status="MANY_SEATS_AVAILABLE", reported_speed_mps=7.5), known, T, None
+        entity(label="42", occupancy_status="MANY_SEATS_AVAILABLE", reported_speed_mps=7.5), known, NETWORK, T, None
     )
     assert found["id"] == "B1"
     v = found["vehicle"]
@@ -214,14 +215,40 @@ def test_a_position_says_where_and_on_which_trip():
 
 
 def test_a_vehicle_on_no_run_names_no_stop_and_no_trip():
-    v = entities.vehicle_position(entity(), None, T, None)["vehicle"]
+    v = entities.vehicle_position(entity(), None, NETWORK, T, None)["vehicle"]
     assert not {"trip", "stop_id", "current_stop_sequence", "current_status"} & v.keys()
 
 
 def test_a_clock_that_is_ahead_and_a_status_nobody_knows_are_not_passed_on():
-    v = entities.vehicle_position(entity(timestamp=NOW + 40.0, occupancy_status="CROWDED"), None, T, None)["vehicle"]
+    v = entities.vehicle_position(entity(timestamp=NOW + 40.0, occupancy_status="CROWDED"), None, NETWORK, T, None)[
+        "vehicle"
+    ]
     assert v["timestamp"] == T
     assert "occupancy_status" not in v
+
+
+def test_stops_have_the_numbers_that_the_trip_gives_them():
+    raw = orjson.loads(factory.network())
+    pattern = raw["patterns"][2]
+    pattern["numberings"] = [[10, 20, 30]]
+    pattern["trips"]["numbering"] = [0 if t == "2-a" else None for t in pattern["trips"]["trip_id"]]
+    network = NetworkView.parse(orjson.dumps(raw))
+    usual = pattern["stop_sequences"]
+    for trip_id, own in (("2-a", [10, 20, 30]), ("2-b", usual)):
+        known = Trips(network).learn(Run("2025-11-28:B9:1", trip_id, "2", 0, None, True))
+        assert list(known.trip.stop_sequences) == own
+        rows = [
+            tuple(
+                arrival("B9", stop, n, 60.0 * n, trip_id_performed="2025-11-28:B9:1", made_at=NOW).get(c) for c in SPEC
+            )
+            for stop, n in (("C2", usual[1]), ("X", usual[2]))
+        ]
+        found, _, _ = entities.trip_update(known, rows, network, None, {}, T, None)
+        told = [u["stop_sequence"] for u in found["trip_update"]["stop_time_update"]]
+        assert told[-2:] == own[1:]
+        at = entity("B9", route_id="2", stop_id="X", stop_sequence=usual[2])
+        position = entities.vehicle_position(at, known, network, T, None)
+        assert position["vehicle"]["current_stop_sequence"] == own[2]
 
 
 @pytest.mark.parametrize(

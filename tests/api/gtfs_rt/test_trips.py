@@ -16,9 +16,14 @@ def network() -> NetworkView:
 
 
 def run(
-    vehicle: str = "B1", trip: str | None = "1-a", start: str | None = "07:00:00", route: str = "1", n: int = 1
+    vehicle: str = "B1",
+    trip: str | None = "1-a",
+    start: str | None = "07:00:00",
+    route: str = "1",
+    n: int = 1,
+    reported: bool = False,
 ) -> Run:
-    return Run(f"2025-11-28:{vehicle}:{n}", trip, route, 0, start)
+    return Run(f"2025-11-28:{vehicle}:{n}", trip, route, 0, start, reported)
 
 
 def test_a_frequency_without_exact_times_is_unscheduled_with_its_start(network):
@@ -78,6 +83,18 @@ def test_a_second_bus_on_a_timed_trip_is_an_added_one_until_the_first_is_gone(ne
     assert trips.learn(run("B3", "2-a", route="2")).plain["schedule_relationship"] == "SCHEDULED"
 
 
+def test_the_bus_that_names_its_trip_has_it(network):
+    trips = Trips(network)
+    guessed, says_so = run("B1", "2-a", route="2"), run("B2", "2-a", route="2", reported=True)
+    assert trips.learn(guessed).plain["schedule_relationship"] == "SCHEDULED"
+    assert trips.learn(says_so).plain["trip_id"] == "2-a"
+    assert trips.learn(guessed).plain == trips.find(guessed.trip_id_performed).plain
+    assert trips.learn(guessed).plain["schedule_relationship"] == "ADDED"
+    too = run("B3", "2-a", route="2", reported=True)
+    assert trips.learn(too).plain["schedule_relationship"] == "ADDED"  # two say so: the first one keeps it
+    assert trips.learn(says_so).plain["trip_id"] == "2-a"
+
+
 RUNS = st.builds(
     run,
     st.sampled_from(["B1", "B2", "B3"]),
@@ -85,6 +102,7 @@ RUNS = st.builds(
     st.sampled_from([None, "06:59:59", "07:00:00", "07:00:01", "29:59:59", "30:00:00"]),
     st.sampled_from(["1", "2", "gone"]),
     st.integers(1, 3),
+    st.booleans(),
 )
 
 
@@ -99,6 +117,14 @@ def test_no_two_runs_have_one_descriptor_and_no_run_changes_its_own(network, ste
             if before is not None and before[0] == step:
                 assert found.plain == before[1]
             held[step.trip_id_performed] = (step, found.plain)
+            for name, (other, said) in held.items():  # one that gave way to a bus that names the trip
+                now = trips.find(name).plain
+                if now != said:
+                    assert step.reported
+                    assert not other.reported
+                    assert found.plain["trip_id"] == said["trip_id"]
+                    assert now["schedule_relationship"] == "ADDED"
+                    held[name] = (other, now)
         else:
             held = {k: v for k, v in held.items() if k.split(":")[1] in step}
             trips.keep(held)
