@@ -72,12 +72,16 @@ def running_times(
     mean /= max(n, 1)
     day, of_day = hour // 24 * 24, hour % 24
     before, after = day + (of_day + 23) % 24, day + (of_day + 1) % 24
-    net_hour = (net_s[hour] + NETWORK_PASSAGES * mean) / (net_expected_s[hour] + NETWORK_PASSAGES * mean)
+    much = NETWORK_PASSAGES * mean
+    net_hour = (net_s[hour] + much) / (net_expected_s[hour] + much)
+    # a neighbouring hour tells how this link differs, not how slow this hour is
+    of_before = net_hour * (net_expected_s[before] + much) / (net_s[before] + much)
+    of_after = net_hour * (net_expected_s[after] + much) / (net_s[after] + much)
     net = (recent_net[0] + NETWORK_PASSAGES * mean) / (recent_net[1] + NETWORK_PASSAGES * mean)
     for i in range(n):
         m = prior_s[i]
         link = (sum_s[i] + PRIOR_PASSAGES * m) / (sum_prior_s[i] + PRIOR_PASSAGES * m)
-        seen = hour_s[i, hour] + 0.5 * (hour_s[i, before] + hour_s[i, after])
+        seen = hour_s[i, hour] + 0.5 * (of_before * hour_s[i, before] + of_after * hour_s[i, after])
         planned = hour_prior_s[i, hour] + 0.5 * (hour_prior_s[i, before] + hour_prior_s[i, after])
         usual[i] = m * (seen + HOUR_PASSAGES * m * link * net_hour) / (planned + HOUR_PASSAGES * m)
         a, b = NEIGHBOUR_PASSAGES * m * net, NEIGHBOUR_PASSAGES * m

@@ -138,10 +138,11 @@ def intervals(made_at: Array, actual: Array, p10: Array, p50: Array, p90: Array,
     known_until  end of the recording, POSIX seconds
 
     Only estimates whose p90 lies before that end are taken: of those it is known whether the bus came in time,
-    whenever it came. Taking what has arrived instead would leave out exactly the late ones.
+    whenever it came. Taking what has arrived instead would leave out exactly the late ones. Estimates that stood when
+    the bus had come already, which its next ping will tell, are left out: an interval of the future cannot hold them.
     """
     ahead = p50 - made_at
-    decided = p90 < known_until
+    decided = (p90 < known_until) & ~(actual < made_at)
     late = ~(actual <= p90)  # NaN has not come
     rows = [decided & (ahead >= low) & (ahead < high) for low, high in BINS_S]
     rows.append(np.any(rows, axis=0))

@@ -13,8 +13,9 @@ def running_time(hour, link, links, net, near, weight):
     sides = [day * 24 + (h + d) % 24 for d in (-1, 1)]
     own = links[link]
     p = (own["sum"] + 0.7 * m) / (own["sum_prior"] + 0.7 * m)
-    f = (net["hour"][hour] + 400 * mean) / (net["hour_expected"][hour] + 400 * mean)
-    seen = own["hour"][hour] + sum(own["hour"][s] for s in sides) / 2
+    f, *sides_f = [(net["hour"][k] + 400 * mean) / (net["hour_expected"][k] + 400 * mean) for k in (hour, *sides)]
+    # a neighbouring hour's seconds, as they would be in this one
+    seen = own["hour"][hour] + sum(own["hour"][s] * f / g for s, g in zip(sides, sides_f, strict=True)) / 2
     planned = own["hour_prior"][hour] + sum(own["hour_prior"][s] for s in sides) / 2
     usual = m * (seen + 5 * m * p * f) / (planned + 5 * m)
     everywhere = (net["recent"] + 400 * mean) / (net["recent_expected"] + 400 * mean)

@@ -251,11 +251,24 @@ def test_passages_are_clipped():
 
 
 def test_an_hour_borrows_half_from_its_neighbours_but_not_across_the_weekend():
-    a = learned()
-    learn(a, [(0, 23, NOW, 200.0, np.nan)] * 300)
+    """Of six links one takes twice as long at 23, and as long as the others at 12."""
+    a = learned(6)
+    for link in range(6):
+        learn(a, [(link, h, NOW, 200.0 if (link, h) == (0, 23) else 100.0, np.nan) for h in (12, 23)] * 60)
     usual = [times(a, hour)[0][0] for hour in (23, 0, 1, 24)]
     assert usual[0] > usual[1] > usual[2]
-    assert usual[3] == pytest.approx(usual[2], rel=0.2)
+    assert usual[3] == pytest.approx(usual[2], rel=0.02)
+
+
+def test_a_neighbouring_hour_tells_of_the_link_and_not_of_how_slow_that_hour_is():
+    """All links take twice as long at 9 as at 8; link 0 was driven at 9 only."""
+    n = 200
+    a = learned(n)
+    for _ in range(30):
+        learn(a, [(i, h, NOW, 100.0 * (h - 7), np.nan) for i in range(1, n) for h in (8, 9)])
+    learn(a, [(0, 9, NOW, 200.0, np.nan)] * 30)
+    usual = times(a, 8)[0]
+    assert usual[0] < 1.25 * usual[1]
 
 
 def test_the_recent_factor_earns_its_weight():

@@ -95,6 +95,12 @@ def test_intervals_by_predicted_time_left() -> None:
     assert found.width_s == pytest.approx([40, 40, math.nan, 40, 40], nan_ok=True)
 
 
+def test_an_interval_is_not_held_against_a_bus_that_had_come_unseen() -> None:
+    p50 = np.array([60.0, 60.0])
+    found = intervals(np.full(2, 45.0), np.array([44.0, 45.0]), p50 - 20, p50, p50 + 20, known_until=1e6)
+    assert (found.n[0], found.coverage[0]) == (1, 100.0)
+
+
 def test_a_bus_that_had_not_come_by_its_p90_is_late_and_not_left_out() -> None:
     """The recording ends at 300 s: of the second it is known to be late, of the third nothing is known."""
     made, p50 = np.zeros(3), np.array([200.0, 200.0, 290.0])
