@@ -216,7 +216,7 @@ INDICATOR: Spec = {
 ALERT: Spec = {
     "alert_id": Kind.ID,
     "revision": Kind.INT,
-    "kind": Kind.ID,  # bunching, gap, vehicle_stopped, no_service, vehicle_lost, source_silent, engine_error, ...
+    "kind": Kind.ID,  # bunching, gap, vehicle_stopped, no_service, detour, vehicle_lost, source_silent, ...
     "severity": Kind.ID,  # GTFS-RT: INFO, WARNING, SEVERE
     "active_from": Kind.TIME,
     "active_to": Kind.TIME,  # null while active
@@ -227,11 +227,14 @@ ALERT: Spec = {
     "leader_id": Kind.ID,
     "headway_s": Kind.NUMBER,  # of a bunch or gap
     "target_headway_s": Kind.NUMBER,  # what it should be
-    "stop_ids": Kind.JSON,  # of a gap: the stops that wait, in the order in which the next bus comes
+    "stop_ids": Kind.JSON,  # of a gap: the stops that wait, as the next bus comes to them; of a detour: those left out
     "next_bus_s": Kind.NUMBER,  # until it is at the first of them
     "hold_stop_id": Kind.ID,  # advice for a bunched follower: where to hold,
     "hold_s": Kind.NUMBER,  # for how long,
     "hold_wait_change_s": Kind.NUMBER,  # and the change of the mean wait that this makes; negative is less
+    "path": Kind.ID,  # of a detour: the way its newest bus drove, an encoded polyline (5 decimals)
+    "first_seen_at": Kind.TIME,  # of a detour: when the first of its buses left the route,
+    "last_seen_at": Kind.TIME,  # and when the last one came back
     "cause": Kind.ID,
     "effect": Kind.ID,
     "header": Kind.ID,

@@ -14,6 +14,7 @@ import numpy as np
 
 from streams import messages
 from streams.engine import sightings
+from streams.engine.detours import Detours
 from streams.engine.episodes import Episodes, Sightings
 from streams.engine.headways import Headways
 from streams.engine.headways import State as HeadwayState
@@ -36,6 +37,7 @@ STOPS_TOLD = 3  # by name, of those that wait
 class Sighting(NamedTuple):
     """One row of sightings, to put into words."""
 
+    key: int
     pattern: int
     stop: int
     vehicle: int
@@ -65,7 +67,7 @@ class Rule(NamedTuple):
     effect: str
     confirm: bool = False  # measured twice before it is told
     hand_over: bool = False  # another vehicle may take it over
-    key: str = "vehicle"  # what the key numbers: vehicle, pair, route_dir or feed
+    key: str = "vehicle"  # what the key numbers: vehicle, pair, route_dir, detour or feed
 
 
 @dataclass(slots=True)
@@ -155,6 +157,27 @@ def _no_service_words(view: View, s: Sighting, since: float) -> Told:
     )
 
 
+def _detour_words(view: View, s: Sighting, since: float) -> Told:
+    a = view.alerts
+    detour = view.detour(s.key)
+    before, behind = (a.stop_name(stop) for stop in a.detours.ends(detour))
+    skipped = a.detours.skipped_stops(detour)
+    names = ", ".join(a.stop_name(stop) for stop in skipped[:STOPS_TOLD])
+    more = f" and {len(skipped) - STOPS_TOLD} more" if len(skipped) > STOPS_TOLD else ""
+    left_out = f" Not served: {names}{more}." if skipped else ""
+    return Told(
+        f"Route {a.route(s)}: detour between {before} and {behind}",
+        f"{detour.drives} buses have driven round it since {a.clock(detour.first_at)}, the last one at "
+        f"{a.clock(detour.last_at)}, towards {a.destination(s)}.{left_out}",
+        {
+            "stop_ids": [a.network.stop_ids[stop] for stop in skipped],
+            "path": a.detours.path(detour),
+            "first_seen_at": round(detour.first_at, 1),
+            "last_seen_at": round(detour.last_at, 1),
+        },
+    )
+
+
 def _silent_words(view: View, s: Sighting, since: float) -> Told:
     return Told(
         f"No pings from this feed for {_span(view.at - s.value)}",
@@ -186,6 +209,9 @@ RULES: tuple[Rule, ...] = (
         "NO_SERVICE", key="route_dir",
     ),
     Rule(
+        "detour", sightings.detour, _detour_words, lambda a: 0.0, "WARNING", "UNKNOWN_CAUSE", "DETOUR", key="detour",
+    ),
+    Rule(
         "vehicle_lost", sightings.vehicle_lost, _lost_words, lambda a: 0.0, "INFO", "TECHNICAL_PROBLEM",
         "UNKNOWN_EFFECT",
     ),
@@ -206,6 +232,7 @@ class Alerts:
         city = settings.city
         self.network = network
         self.headways = headways
+        self.detours = Detours(network)
         self.every = KINDS[headways.targets.kind]
         self.after_s = city.alert_after_s
         self.lost_after_s = city.lost_after_s
@@ -276,7 +303,7 @@ class Alerts:
         """Alerts of vehicles outlive a change of the network; those of routes begin anew."""
         state = self.fresh()
         for rule in RULES:
-            if rule.kind in tree["episodes"] and (same_network or rule.key != "route_dir"):
+            if rule.kind in tree["episodes"] and (same_network or rule.key not in ("route_dir", "detour")):
                 state.episodes[rule.kind] = Episodes.load(tree["episodes"][rule.kind])
         state.heard, state.alive_since = (float(t) for t in tree["source"])
         if same_network:
@@ -439,6 +466,7 @@ class Alerts:
         if pattern >= 0:
             route_dir = int(network.pattern_route_dir_ix[pattern])
         sighting = Sighting(
+            int(s.key[seen]),
             pattern,
             stop,
             int(s.vehicle[seen]),
@@ -477,9 +505,10 @@ class Alerts:
         names: Iterable[str | None] = [vehicle] if rule.key == "vehicle" else []
         if rule.key == "pair":
             names = sorted([vehicle or "", leader or ""])
-        elif rule.key == "route_dir":
+        elif rule.key in ("route_dir", "detour"):
             route = self.network.route_ids[int(self.network.route_dir_route_ix[s.route_dir])]
             names = [route, str(int(self.network.route_dir_direction[s.route_dir]))]
+            names += [self.network.stop_ids[s.stop]] if s.stop >= 0 else []
         return ":".join((rule.kind, *(name or "" for name in names)))
 
 

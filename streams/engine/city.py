@@ -17,6 +17,7 @@ from streams.engine import state as codec
 from streams.engine.alerts import Alerts
 from streams.engine.arrivals import Arrivals
 from streams.engine.congestion import Congestion
+from streams.engine.detours import Detours
 from streams.engine.fleet import Fleet
 from streams.engine.groups import GroupHeadways
 from streams.engine.headways import Headways
@@ -62,6 +63,7 @@ def parts_of(network: Network, settings: Settings) -> tuple[Part, ...]:
         Congestion(network, settings),
         Arrivals(network, settings),
         Indicators(network, settings, headways),
+        Detours(network),
         Alerts(network, settings, headways),
     )
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from streams.engine.detours import Detour
+from streams.engine.detours import State as DetourState
 from streams.engine.episodes import Sightings
 from streams.engine.fleet import IN_SERVICE
 from streams.engine.headways import State as HeadwayState
@@ -33,6 +35,15 @@ class View(NamedTuple):
     at: float  # record time
     current_s: Array  # headway of each vehicle, as far as the headways know it
     serving: Array  # whether each vehicle is in service and heard of (bool)
+
+    def detours(self) -> list[Detour]:
+        """Detours that are known, in order of their numbers."""
+        state: DetourState | None = self.city.parts.get("detours")
+        return state.detours if state else []
+
+    def detour(self, number: int) -> Detour:
+        """The detour with this number."""
+        return next(d for d in self.detours() if d.number == number)
 
     def watched(self, kind: str) -> Array:
         """Whether a vehicle (row of the fleet) is the subject of an episode of this kind (bool)."""
@@ -121,6 +132,16 @@ def no_service(view: View) -> Sightings:
         long = at - np.maximum(since, state.alive_since) >= np.maximum(alerts.no_service_s, MISSED_HEADWAYS * planned_s)
     r = np.flatnonzero(long & ~np.isnan(planned_s))
     return Sightings.of(r, value=since[r], target=planned_s[r])
+
+
+def detour(view: View) -> Sightings:
+    """A stretch of a route that several buses have driven round."""
+    found = view.detours()
+    number, pattern, vehicle = (
+        np.array([getattr(d, name) for d in found], dtype=np.int64) for name in ("number", "pattern", "vehicle")
+    )
+    stop = np.array([view.alerts.detours.ends(d)[0] for d in found], dtype=np.int64)
+    return Sightings.of(number, pattern=pattern, stop=stop, vehicle=vehicle)
 
 
 def source_silent(view: View) -> Sightings:

@@ -251,6 +251,8 @@ class Finish:
             .with_columns(
                 time_of(pl.col("active_from")),
                 time_of(pl.col("active_to")),
+                time_of(pl.col("first_seen_at")),
+                time_of(pl.col("last_seen_at")),
                 pl.col("stop_ids").str.json_decode(pl.List(pl.String)),
             )
         )

@@ -55,6 +55,7 @@ def test_every_rule_has_its_own_kind():
         "gap",
         "vehicle_stopped",
         "no_service",
+        "detour",
         "vehicle_lost",
         "source_silent",
     ]
