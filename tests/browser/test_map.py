@@ -6,19 +6,36 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import orjson
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from api import schema
 from api.app import create_app, server
+from api.explain import Explainer, Explanation
+from api.problems import Problem
 from api.view import View
-from streams import messages
+from streams import messages, polyline
 from streams.settings import Settings
 from tests.api import factory
 from tests.browser.chromium import ARGS, chromium_env, chromium_path
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 PATIENCE_S = 60.0  # software rendering on a loaded machine
+
+
+class Told(Explainer):
+    """Explanations that are there without a tracker."""
+
+    def __init__(self, explained: dict[str, Explanation]) -> None:
+        super().__init__(None, 1.0)
+        self.explained = explained
+
+    async def explain(self, vehicle_id: str, minutes: int, gone: object) -> Explanation:
+        if vehicle_id not in self.explained:
+            raise Problem(404, "not-explained", f"There is no explanation of {vehicle_id!r}.")
+        return self.explained[vehicle_id]
 
 
 @dataclass
@@ -29,6 +46,7 @@ class Room:
     page: Page
     view: View
     started: float
+    explained: dict[str, Explanation]
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
@@ -71,7 +89,10 @@ async def browser() -> AsyncIterator[Browser]:
 async def room(browser: Browser) -> AsyncIterator[Room]:
     started = time.time()
     view = factory.filled(now=started)
-    service = create_app(Settings(), view)
+    example = schema.EXAMPLES[schema.ExplanationAnswer]["data"]
+    told = orjson.dumps({**example, "network": view.snapshot.network.hash})
+    explained = {"B1": Explanation(told, b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')}
+    service = create_app(Settings(), view, explainer=Told(explained))
     uvicorn = server(service, "127.0.0.1", 0)
     serving = asyncio.create_task(uvicorn.serve())
     while not uvicorn.started:
@@ -81,7 +102,7 @@ async def room(browser: Browser) -> AsyncIterator[Room]:
     page = await context.new_page()
     page.set_default_timeout(PATIENCE_S * 1000)
     expect.set_options(timeout=PATIENCE_S * 1000)
-    found = Room(url, page, view, started)
+    found = Room(url, page, view, started, explained)
     page.on("console", lambda m: found.complaints.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: found.complaints.append(str(error)))
     page.on("request", lambda request: found.requests.append(request.url))
@@ -151,8 +172,11 @@ async def test_a_click_on_a_stop_shows_when_the_next_bus_comes(room):
     await room.click_at(f"[{factory.LON}, {factory.LAT + 3 * factory.STEP_DEG}]")
     detail = room.page.locator("#detail")
     await expect(detail.locator("h3")).to_have_text("Dukuh")
-    await expect(detail.locator(".arrivals tr")).to_have_count(1)
+    await expect(detail.locator(".arrivals [data-trip]")).to_have_count(1)
     await expect(detail.locator(".minutes b")).to_have_text("4–7 min")
+    await expect(detail.locator(".minutes small")).to_have_text(re.compile(r"^\d\d:\d\d–\d\d:\d\d$"))
+    await expect(detail.locator(".scale")).to_contain_text("now102030 min")
+    await expect(detail.get_by_role("img")).to_have_attribute("aria-label", re.compile("^Four in five come between"))
     await expect(detail.locator(".arrivals")).to_contain_text("Eboni")
     await expect(detail.locator(".lines li")).to_have_count(1)  # the way back has no bus in sight
     await expect(detail.locator(".lines li")).to_contain_text("Akasia")
@@ -162,7 +186,7 @@ async def test_a_click_on_a_stop_shows_when_the_next_bus_comes(room):
     assert "stop=D" in room.page.url
     row = factory.arrival("B2", "D", 4, 9.0, made_at=time.time(), arrival_p50=time.time() + 540.0)
     room.tell("arrivals", factory.record(messages.ARRIVAL, row))
-    await expect(detail.locator(".arrivals tr")).to_have_count(2)  # asked for again by itself
+    await expect(detail.locator(".arrivals [data-trip]")).to_have_count(2)  # asked for again by itself
     await room.page.keyboard.press("Escape")
     await expect(detail).to_be_hidden()
     assert "stop=" not in room.page.url
@@ -182,6 +206,80 @@ async def test_a_click_on_a_bus_shows_its_headway_and_leads_to_the_bus_ahead(roo
     await detail.get_by_role("button", name="B1").click()
     await expect(detail.locator("h3")).to_have_text("B1")
     assert "vehicle=B1" in room.page.url
+
+
+async def test_segments_are_drawn_in_the_colour_of_their_traffic(room):
+    middle = f"{factory.LAT + 0.5 * factory.STEP_DEG}/{factory.LON}"
+    await room.open(f"#map=15.00/{middle}&layers=routes,segments,buses")
+    drawn = "koridor.map.queryRenderedFeatures({layers: ['segments']})"
+    await room.until(f"{drawn}.length > 0")
+    assert await room.page.evaluate(f"{drawn}[0].properties.congestion_level") == "CONGESTION"
+    box = await room.page.locator("#map").bounding_box()
+    for dx in range(-8, 9, 2):  # it is drawn beside the middle of the street
+        await room.page.mouse.move(box["x"] + box["width"] / 2 + dx, box["y"] + box["height"] / 2 + 20)
+        if await room.page.locator("#tip").is_visible():
+            break
+    await expect(room.page.locator("#tip")).to_contain_text("Blok Akasia → Blok Beringin: 14 km/h of 32, 100 % of it")
+    await room.page.locator('[data-layer="segments"]').click()
+    assert await room.page.evaluate("koridor.map.getLayoutProperty('segments', 'visibility')") == "none"
+
+
+async def test_a_route_shows_the_corridor_that_it_shares(room):
+    group = {"route_group_id": "1:0+2:0"}
+    at = time.time() - 5.0
+    rows = [
+        factory.headway("B2", "B9", 30.0, event_timestamp=at, **group),
+        factory.headway("B9", "B1", 90.0, route_id="2", event_timestamp=at, **group),
+    ]
+    room.tell("group_headways", factory.record(messages.GROUP_HEADWAY, *rows))
+    await room.open("#route=1")
+    corridor = room.page.locator('[data-group="1:0+2:0"]')
+    await expect(corridor.locator("summary")).to_have_text("→ Eboni, with 2 a bus every 30 s")
+    await corridor.locator("summary").click()
+    await expect(corridor.locator("tr")).to_have_count(2)
+    room.tell("positions", factory.positions(room.bus("B1", dist_m=1500.0)))  # drawn again, it stays unfolded
+    await corridor.get_by_role("button", name="B9").click()
+    await expect(room.page.locator("#detail h3")).to_have_text("B9")
+
+
+async def test_advice_to_hold_and_the_way_of_a_detour_are_shown_as_such(room):
+    row = factory.alert(
+        "bunching:1:0:B2", vehicle_id="B2", active_from=time.time() - 60.0, revision=1, hold_stop_id="D", hold_s=90.0,
+        hold_wait_change_s=-25.0, description="B2 is close. Advice: hold B2 at Dukuh for 90 s.",
+    )  # fmt: skip
+    room.tell("alerts", factory.record(messages.ALERT, row))
+    await room.open("#vehicle=B2")
+    for place in ("#alert-list", "#detail"):
+        await expect(room.page.locator(f"{place} .advice")).to_have_text("Hold 1 min 30 s at Dukuh · mean wait −25 s")
+    await expect(room.page.locator("#alert-list")).to_contain_text("B2 is close.")
+    await expect(room.page.locator("#alert-list")).not_to_contain_text("hold B2 at")
+    way = polyline.encode([(factory.LAT, factory.LON), (factory.LAT + 0.002, factory.LON + 0.002)])
+    alert = f"{{alert_id: 'd', kind: 'detour', severity: 'INFO', route_id: '1', active_from: 0, path: {way!r}}}"
+    await room.page.evaluate(f"koridor.live.put({{type: 'alert', id: 'd', attributes: {alert}}}, true)")
+    await room.page.evaluate(f"koridor.map.jumpTo({{center: [{factory.LON}, {factory.LAT}], zoom: 14}})")
+    await room.until("koridor.map.queryRenderedFeatures({layers: ['detours']}).length > 0")
+
+
+async def test_why_a_bus_is_said_to_be_where_it_is(room):
+    await room.open("#vehicle=B1")
+    await room.page.get_by_role("button", name="Why does Koridor say so?").click()
+    why = room.page.locator("#why")
+    await expect(why.locator("tr")).to_have_count(2)
+    await expect(why.locator("tr").nth(1)).to_contain_text("service 1 · to Eboni")
+    await expect(why.locator("tr").nth(1)).to_contain_text("97 % service 1 · to Eboni, 3 % off route 1 · to Eboni")
+    await room.until("document.querySelector('#why img').naturalWidth > 0")
+    assert "why=B1" in room.page.url
+    await room.page.keyboard.press("Escape")
+    await expect(why).to_be_hidden()
+    await expect(room.page.locator("#detail h3")).to_have_text("B1")  # one step back at a time
+    await room.page.set_viewport_size({"width": 390, "height": 800})
+    await expect(room.page.locator("#alerts-panel")).to_have_class("panel side")
+    room.explained.clear()
+    await room.open("#vehicle=B2&why=B2")
+    await expect(why).to_contain_text("There is no explanation of 'B2'.")
+    await why.get_by_role("button", name="Close").click()
+    await expect(why).to_be_hidden()
+    assert [c for c in ours(room.complaints) if "404" not in c] == []
 
 
 async def test_what_is_looked_at_stands_in_the_address_and_comes_back(room):

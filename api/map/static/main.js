@@ -5,14 +5,17 @@ import { duration, el, setTimezone } from "./format.js";
 import { Buses } from "./layers/buses.js";
 import { addCells, setCells, showCells } from "./layers/cells.js";
 import { addLines, setNetwork, showLines } from "./layers/lines.js";
+import { addSegments, fetchSegments, segmentWords, setDetours, setSegments, showSegments } from "./layers/segments.js";
 import { Live } from "./live.js";
 import { loadNetwork } from "./network.js";
 import { alerts } from "./panels/alerts.js";
+import { fetchGroups } from "./panels/groups.js";
 import { legend, showLayers } from "./panels/legend.js";
 import { fetchIndicators, routeDetail, routeList } from "./panels/routes.js";
 import { status } from "./panels/status.js";
 import { fetchArrivals, stopPanel } from "./panels/stop.js";
 import { chip, vehiclePanel } from "./panels/vehicle.js";
+import { fetchWhy, whyPanel } from "./panels/why.js";
 import { change, onChange, state } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
@@ -21,6 +24,10 @@ let network = null;
 let live = null;
 let arrivals; // of the stop shown: undefined while asked for, null when they cannot be had
 let indicators = [];
+let groups = [];
+let why = null; // of the bus asked about: null while asked for
+let segmentsAt = 0; // when they were asked for, and of which route
+let segmentsOf;
 
 const map = new maplibre.Map({
   container: "map",
@@ -63,6 +70,7 @@ async function start() {
   await loaded;
   addLines(map);
   addCells(map);
+  addSegments(map);
   map.moveLayer("routes-case", "stops");
   map.moveLayer("routes", "stops");
   await takeNetwork();
@@ -115,10 +123,13 @@ function bulk(vehicles) {
 
 const drawn = {
   cells: [700, () => setCells(map, live.known.congestion, network.drivesOn)],
-  alerts: [300, () => alerts(live, state, showAlert)],
+  alerts: [300, () => {
+    alerts(live, state, network, showAlert);
+    setDetours(map, live.known.alert, state.route);
+  }],
   routes: [900, () => {
     routeList(network, live, state, change, $("search").value.trim());
-    routeDetail(state.route, indicators, network, live, change);
+    routeDetail(state.route, indicators, groups, network, live, change);
   }],
   detail: [200, detail],
 };
@@ -142,15 +153,17 @@ function at(name) {
 
 // --- what is looked at
 
-let before = { route: null, vehicle: null, stop: null };
+let before = { route: null, vehicle: null, stop: null, why: null };
 
 function show() {
   showLines(map, state);
   showCells(map, state);
+  showSegments(map, state);
   showLayers();
   buses.wake();
   if (state.route !== before.route) {
     indicators = [];
+    groups = [];
     if (state.route) {
       const box = network.bounds(state.route);
       if (box && before.shown) map.fitBounds(box, { padding: 60, maxZoom: 15, duration: 700 });
@@ -164,12 +177,15 @@ function show() {
     refresh();
     at("detail");
     if (before.shown) bringIntoView();
+    if (innerWidth <= 980 && !state.why) open("alerts-panel", Boolean(state.vehicle || state.stop));
   }
   if (!before.shown) {
     at("routes");
     at("alerts");
   }
-  before = { route: state.route, vehicle: state.vehicle, stop: state.stop, shown: true };
+  if (state.why !== before.why) explain();
+  segments();
+  before = { route: state.route, vehicle: state.vehicle, stop: state.stop, why: state.why, shown: true };
 }
 
 function bringIntoView() {
@@ -180,8 +196,38 @@ function bringIntoView() {
   if (!inView || map.getZoom() < 12.5) map.easeTo({ center: [place.lon, place.lat], zoom: Math.max(map.getZoom(), 14), duration: 600 });
 }
 
+/** Segments come by request, not by the stream: every quarter of a minute, while they are shown. */
+async function segments() {
+  const { route } = state;
+  const wanted = state.layers.has("segments");
+  if (!wanted || (route === segmentsOf && performance.now() - segmentsAt < 15_000)) return;
+  [segmentsAt, segmentsOf] = [performance.now(), route];
+  const found = await fetchSegments(route);
+  if (found && route === state.route) setSegments(map, found, network.drivesOn);
+}
+
+async function explain() {
+  const asked = state.why;
+  why = null;
+  const draw = () => {
+    const box = $("why");
+    box.hidden = !asked;
+    const close = () => el("button.close", { type: "button", "aria-label": "Close", onclick: () => change({ why: null }) }, "×");
+    box.replaceChildren(...(asked ? whyPanel(asked, why, network, close).filter(Boolean) : []));
+  };
+  draw();
+  if (!asked) return;
+  if (innerWidth <= 980) open("alerts-panel", false); // they would hide what was asked for
+  $("why").focus();
+  const found = await fetchWhy(asked);
+  if (asked !== state.why) return;
+  why = found;
+  draw();
+}
+
 async function refresh() {
   const { stop, route } = state;
+  segments();
   if (stop) {
     const found = await fetchArrivals(stop);
     if (stop === state.stop) {
@@ -190,9 +236,9 @@ async function refresh() {
     }
   }
   if (route) {
-    const found = await fetchIndicators(route);
+    const found = await Promise.all([fetchIndicators(route), fetchGroups(route)]);
     if (route === state.route) {
-      indicators = found;
+      [indicators, groups] = found;
       later("routes");
     }
   }
@@ -207,7 +253,6 @@ function detail() {
   if (state.vehicle) box.replaceChildren(...vehiclePanel(state.vehicle, live.known.vehicle.get(state.vehicle), tools).filter(Boolean));
   else if (state.stop) box.replaceChildren(...stopPanel(state.stop, arrivals, tools).filter(Boolean));
   if (hadFocus) box.focus();
-  if (!box.hidden && innerWidth <= 980) open("alerts-panel", true);
 }
 
 /** Ages are counted on by the second, so that silence shows. */
@@ -245,7 +290,16 @@ function wire() {
     change({ vehicle: bus?.id ?? null, stop });
   });
   map.on("mousemove", ({ point }) => {
-    map.getCanvas().style.cursor = buses.at(point) || stopAt(point) ? "pointer" : "";
+    const over = buses.at(point) || stopAt(point);
+    map.getCanvas().style.cursor = over ? "pointer" : "";
+    const segment = over || !state.layers.has("segments") ? null : map.queryRenderedFeatures([[point.x - 4, point.y - 4], [point.x + 4, point.y + 4]], { layers: ["segments"] })[0];
+    const tip = $("tip");
+    tip.hidden = !segment;
+    if (segment) {
+      tip.textContent = segmentWords(segment.properties, network);
+      tip.style.left = `${Math.min(point.x + 14, map.getContainer().clientWidth - 260)}px`;
+      tip.style.top = `${point.y + 14}px`;
+    }
   });
   map.on("moveend", () => {
     const c = map.getCenter();
@@ -268,7 +322,8 @@ function wire() {
       if (typing && $("search").value) {
         $("search").value = "";
         search();
-      } else if (state.vehicle || state.stop) change({ vehicle: null, stop: null });
+      } else if (state.why) change({ why: null });
+      else if (state.vehicle || state.stop) change({ vehicle: null, stop: null });
       else if (state.route) change({ route: null });
       open("routes-panel", false);
       open("alerts-panel", false);

@@ -6,7 +6,7 @@ export const mercatorX = (lon) => (lon + 180) / 360;
 export const mercatorY = (lat) => 0.5 - Math.log(Math.tan(Math.PI / 4 + (lat * RADIANS) / 2)) / (2 * Math.PI);
 
 /** The [lon, lat] points of an encoded polyline (Google's, five decimals). */
-function decode(text) {
+export function decode(text) {
   const points = [];
   const last = [0, 0]; // lat, lon
   let at = 0;

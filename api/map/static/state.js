@@ -1,8 +1,9 @@
 // What is looked at, kept in the address, so that a view can be sent to a colleague.
 
-export const LAYERS = ["routes", "stops", "congestion", "buses"];
+export const LAYERS = ["routes", "stops", "congestion", "segments", "buses"];
+const FIRST = LAYERS.filter((name) => name !== "segments"); // cells and segments say the same of a street
 const listeners = [];
-export const state = { map: null, route: null, vehicle: null, stop: null, layers: new Set(LAYERS) };
+export const state = { map: null, route: null, vehicle: null, stop: null, layers: new Set(FIRST), why: null };
 
 /** Change some of the state; those who listen are told once. */
 export function change(part) {
@@ -26,14 +27,15 @@ export function read() {
   state.vehicle = asked.get("vehicle");
   state.stop = asked.get("stop");
   const layers = asked.get("layers");
-  state.layers = new Set(layers === null ? LAYERS : layers.split(",").filter((name) => LAYERS.includes(name)));
+  state.why = asked.get("why");
+  state.layers = new Set(layers === null ? FIRST : layers.split(",").filter((name) => LAYERS.includes(name)));
 }
 
 function write() {
   const said = new URLSearchParams();
   if (state.map) said.set("map", `${state.map[0].toFixed(2)}/${state.map[1].toFixed(5)}/${state.map[2].toFixed(5)}`);
-  for (const name of ["route", "vehicle", "stop"]) if (state[name]) said.set(name, state[name]);
-  if (state.layers.size < LAYERS.length) said.set("layers", LAYERS.filter((name) => state.layers.has(name)).join(","));
+  for (const name of ["route", "vehicle", "stop", "why"]) if (state[name]) said.set(name, state[name]);
+  if (LAYERS.some((name) => state.layers.has(name) !== FIRST.includes(name))) said.set("layers", LAYERS.filter((name) => state.layers.has(name)).join(","));
   return said.toString().replaceAll("%2F", "/").replaceAll("%2C", ",").replaceAll("%3A", ":");
 }
 

@@ -3,7 +3,7 @@ import { el } from "../format.js";
 import { BANDS, LEVELS } from "../palette.js";
 import { LAYERS, change, state } from "../state.js";
 
-const NAMES = { routes: "Routes", stops: "Stops", congestion: "Congestion", buses: "Buses" };
+const NAMES = { routes: "Routes", stops: "Stops", congestion: "Congestion", segments: "Segments", buses: "Buses" };
 
 export function legend() {
   const key = (kind, color, label) => el("span.key", {}, el(`i${kind}`, { "--c": color, "aria-hidden": "true" }), label);

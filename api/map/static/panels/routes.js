@@ -1,6 +1,7 @@
 // Every route with its buses as a row of bands; a chosen one with its figures and its ladder.
 import { duration, el, fixed, percent, short } from "../format.js";
 import { BANDS, bandOf } from "../palette.js";
+import { groupsPanel } from "./groups.js";
 import { chip } from "./vehicle.js";
 
 const ORDER = ["bunched", "gap", "close", "wide", "even", "unknown"];
@@ -45,15 +46,18 @@ export async function fetchIndicators(routeId) {
   }
 }
 
-export function routeDetail(routeId, indicators, network, live, change) {
+export function routeDetail(routeId, indicators, groups, network, live, change) {
   const box = document.getElementById("route-detail");
   const route = network.routes.get(routeId);
   box.hidden = !routeId;
   if (!routeId) return;
   const focused = document.activeElement?.dataset?.bus;
+  const unfolded = new Set([...box.querySelectorAll("details[open]")].map((node) => node.dataset.group));
   const head = el("div.route-head", {}, chip(network, routeId), el("h3", {}, route?.long_name || "Not a route of this feed"),
     el("button.close", { type: "button", "aria-label": "Show all routes", onclick: () => change({ route: null }) }, "×"));
-  box.replaceChildren(head, ...(indicators.length ? [measures(indicators, network)] : []), ladder(routeId, network, live, change));
+  box.replaceChildren(head, ...(indicators.length ? [measures(indicators, network)] : []),
+    ...[groupsPanel(routeId, groups, network, change)].filter(Boolean), ladder(routeId, network, live, change));
+  for (const node of box.querySelectorAll("details")) node.open = unfolded.has(node.dataset.group);
   if (focused) box.querySelector(`[data-bus="${CSS.escape(focused)}"]`)?.focus();
 }
 

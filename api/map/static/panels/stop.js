@@ -3,6 +3,7 @@ import { clock, duration, el } from "../format.js";
 import { chip } from "./vehicle.js";
 
 const HORIZON_MIN = 30;
+const TICKS_MIN = [0, 10, 20, 30];
 
 /** What `/v1/stops/…/arrivals` answers; null where the service does not. */
 export async function fetchArrivals(stopId) {
@@ -30,10 +31,18 @@ export function stopPanel(id, board, { network, live, change, close }) {
     title,
     chips,
     board.alerts.length ? el("ul.notices", {}, board.alerts.slice(0, 5).map((a) => el("li", { title: a.description }, a.header))) : null,
-    board.data.length ? el("table.arrivals", {}, board.data.map((row) => arrival(row, now, network, change))) : null,
+    board.data.length ? el("table.arrivals", {},
+      board.data.some((row) => row.arrival_p10 !== null) ? scale() : null,
+      board.data.map((row) => arrival(row, now, network, change))) : null,
     lines.length ? el("ul.lines", {}, lines.map((line) => service(line, network))) : null,
     board.data.length || lines.length ? null : el("p.quiet", {}, "No bus is expected in what is known now."),
   ];
+}
+
+/** What the bars below are measured in. */
+function scale() {
+  return el("tr.scale", {}, el("td", {}), el("td", {}, el("div", { title: "The bar of a bus is where four in five come; the mark is the time told" },
+    TICKS_MIN.map((m) => el("span", { style: `left:${(m / HORIZON_MIN) * 100}%` }, m === 0 ? "now" : m === HORIZON_MIN ? `${m} min` : m)))), el("td", {}));
 }
 
 function arrival(row, now, network, change) {
@@ -48,11 +57,15 @@ function arrival(row, now, network, change) {
     el("td", {}, chip(network, row.route_id)),
     el("td", {}, el("span.to", {}, towards(row, network)), el("small", {}, notes),
       row.arrival_p10 === null ? null
-        : el("div.whisker", { title: `Nine in ten come between ${clock(row.arrival_p10)} and ${clock(row.arrival_p90)} or later` },
+        : el("div.whisker", { role: "img", "aria-label": range(row), title: range(row) },
           el("i", { style: `left:${at(row.arrival_p10)};right:calc(100% - ${at(row.arrival_p90)})` }),
           el("b", { style: `left:${at(row.arrival_time)}` }))),
-    el("td.minutes", {}, el("b", {}, row.words), el("small", {}, clock(row.arrival_time))));
+    el("td.minutes", {}, el("b", {}, row.words),
+      el("small", {}, row.arrival_p10 === null ? `${minute(row.arrival_time)} planned` : `${minute(row.arrival_p10)}–${minute(row.arrival_p90)}`)));
 }
+
+const minute = (t) => clock(t).slice(0, 5);
+const range = (row) => `Four in five come between ${minute(row.arrival_p10)} and ${minute(row.arrival_p90)}; told is ${minute(row.arrival_time)}`;
 
 function service(line, network) {
   return el(`li.${line.state}`, {}, chip(network, line.route_id), el("span.to", {}, towards(line, network)), el("b", {}, line.words));

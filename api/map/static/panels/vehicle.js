@@ -1,6 +1,7 @@
 // One bus: which route, how far behind the one ahead, how much of this is known.
 import { clock, duration, el, fixed, kmh, percent } from "../format.js";
 import { BANDS, LEVELS, bandOf, inkOn } from "../palette.js";
+import { advice } from "./alerts.js";
 
 const GO = { STOPPED_AT: "Standing at", INCOMING_AT: "Arriving at", IN_TRANSIT_TO: "On the way to" };
 
@@ -33,6 +34,7 @@ export function vehiclePanel(id, vehicle, { network, live, change, close }) {
     pattern ? el("div.name", {}, `to ${pattern.headsign || network.stops.get(pattern.stop_ids.at(-1))?.name || "–"}`) : null,
     stop ? el("div", {}, `${GO[vehicle.current_status] ?? "Next"} `, el("button.link", { type: "button", onclick: () => change({ stop: vehicle.stop_id, vehicle: null }) }, stop.name || vehicle.stop_id)) : null,
     gauge(vehicle, band),
+    [...live.known.alert.values()].filter((a) => a.vehicle_id === id).map((a) => advice(a, network)),
     el("dl.facts", {},
       fact("Data age", el("span", { "data-since": vehicle.timestamp }, duration(age))),
       fact("Newest ping", clock(vehicle.timestamp)),
@@ -44,8 +46,10 @@ export function vehiclePanel(id, vehicle, { network, live, change, close }) {
       fact("Along the route", vehicle.dist_m === null ? "–" : `${fixed(vehicle.dist_m / 1000, 2)} km`),
       fact("From the line", vehicle.offset_m === null ? "–" : `${Math.round(vehicle.offset_m)} m`),
       vehicle.occupancy_status ? fact("Occupancy", vehicle.occupancy_status.toLowerCase().replaceAll("_", " ")) : [],
-      fact("Run", vehicle.trip_id_performed ?? "–")),
-  ];
+      fact("Run", vehicle.trip_id_performed ?? "–"),
+      vehicle.trip_id_scheduled ? fact("Trip", `${vehicle.trip_id_scheduled}${vehicle.trip_reported ? "" : " (found, not reported)"}`) : []),
+    el("button.link", { type: "button", onclick: () => change({ why: id }) }, "Why does Koridor say so?"),
+  ].flat();
 }
 
 function gauge(vehicle, band) {
