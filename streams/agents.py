@@ -234,17 +234,21 @@ class PartitionRunner:
                 await self._give_up(records[at])
                 at += 1
             else:
-                n = self._chunk(offset, len(records) - at)
+                n = self._chunk(records[at : at + self._settings.batch_records])
                 await self._step(records[at : at + n])
                 at += n
             self._maybe_snapshot()
 
-    def _chunk(self, offset: int, available: int) -> int:
-        """How many records the next step takes: one where a step raised, else as many as there are."""
-        n = min(available, self._settings.batch_records)
-        if not self._alone:
-            return n
-        return next((max(1, i) for i in range(n) if offset + i in self._alone), n)
+    def _chunk(self, records: Sequence[Record]) -> int:
+        """How many of these the next step takes: one where a step raised, else what is not too much to hold at once."""
+        size = 0
+        for n, record in enumerate(records):
+            size += len(record.value)
+            if n and (size > self._settings.batch_bytes or record.offset in self._alone):
+                return n
+            if record.offset in self._alone:
+                return 1
+        return len(records)
 
     async def _step(self, records: Sequence[Record]) -> None:
         started = time.perf_counter()

@@ -25,9 +25,9 @@ class Snapshot:
     partitions: int  # of the input topic
     record_time: float  # of the newest record in it, NaN before the first
     quiet_until: int  # outputs of records below this offset are not sent: an earlier version has said them
-    state: bytes
+    state: bytes | bytearray
 
-    def encode(self) -> bytes:
+    def encode(self) -> bytearray:
         """The record's value."""
         return pack(
             {

@@ -296,6 +296,19 @@ async def test_a_partition_given_up_stops_between_two_steps():
     assert len(wires.positions()) == wires.snapshot.next_offset
 
 
+async def test_a_step_holds_no_more_bytes_than_it_may_unless_one_record_has_more():
+    class Measured(Summing):
+        def step(self, state: dict[str, Any], records: Sequence[Record]) -> list[Output]:
+            sizes.append([len(r.value) for r in records])
+            return super().step(state, records)
+
+    sizes: list[list[int]] = []
+    wires = FakeWires([1, 10**19, 1, 1, 10**7, 10**7, 1, 1, 1, 1])
+    settings = Worker(snapshot_every_s=1e9, warm_up_s=1e12, batch_records=3, batch_bytes=10)
+    await runner(Measured(), wires, settings).advance(wires.log)
+    assert sizes == [[1], [20], [1, 1, 8], [8, 1, 1], [1, 1]]
+
+
 async def test_catching_up_says_how_far_behind(caplog):
     caplog.set_level(logging.INFO)
     wires = FakeWires([1] * 30)

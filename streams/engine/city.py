@@ -146,7 +146,7 @@ class City:
         """What outlasts the day, by part: for a profile (profile.py)."""
         return {part.name: part.learned(state.parts[part.name]) for part in self.parts if isinstance(part, Learner)}
 
-    def dump(self, state: CityState) -> bytes:
+    def dump(self, state: CityState) -> bytearray:
         """The state's bytes."""
         used = np.unique(
             np.concatenate([state.fleet.pattern[: len(state.fleet)], state.runs.pattern[: len(state.runs)]])
@@ -166,7 +166,7 @@ class City:
             }
         )
 
-    def load(self, data: bytes, partition: int) -> CityState:
+    def load(self, data: bytes | bytearray, partition: int) -> CityState:
         """The state of `dump`'s bytes; of another network, what can be told by ids. ValueError: another version."""
         tree = codec.unpack(data)
         if tree["version"] != self.version:

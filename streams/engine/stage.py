@@ -39,10 +39,10 @@ class Stage(Protocol):
     def step(self, state: Any, records: Sequence[Record]) -> list[Output]:
         """Advance `state` in place. If it raises, the state is lost and must be dropped by the caller."""
 
-    def dump(self, state: Any) -> bytes:
+    def dump(self, state: Any) -> bytes | bytearray:
         """The state's bytes."""
 
-    def load(self, data: bytes, partition: int) -> Any:
+    def load(self, data: bytes | bytearray, partition: int) -> Any:
         """The state of `dump`'s bytes; of another network, what can be carried over by ids.
 
         ValueError when it cannot go on with them: then the state is warmed up from the log.

@@ -14,9 +14,9 @@ _MAGIC = b"KST1"
 Tree = Any
 
 
-def pack(tree: Tree) -> bytes:
+def pack(tree: Tree) -> bytearray:
     """The bytes of a state tree. `unpack(pack(t)) == t`, arrays with dtype and shape."""
-    buffers: list[bytes] = []
+    arrays: list[tuple[int, np.ndarray]] = []
     size = 0
 
     def refer(node: Tree) -> Tree:
@@ -24,12 +24,11 @@ def pack(tree: Tree) -> bytes:
         if isinstance(node, np.ndarray):
             if node.dtype.hasobject:
                 raise TypeError("object arrays have no codec: keep strings in a list")
-            raw = np.ascontiguousarray(node).tobytes()
             dtype = node.dtype.str if node.dtype.names is None else node.dtype.descr
             at = size
-            buffers.append(raw + b"\0" * (-len(raw) % 8))
-            size += len(buffers[-1])
-            return {"$array": [dtype, list(node.shape), at, len(raw)]}
+            arrays.append((at, node))
+            size += node.nbytes + -node.nbytes % 8
+            return {"$array": [dtype, list(node.shape), at, node.nbytes]}
         if isinstance(node, dict):
             return {k: refer(v) for k, v in node.items()}
         if isinstance(node, list | tuple):
@@ -42,10 +41,15 @@ def pack(tree: Tree) -> bytes:
 
     header = orjson.dumps(refer(tree))
     header += b" " * (-(len(header) + 8) % 8)
-    return b"".join([_MAGIC, len(header).to_bytes(4, "little"), header, *buffers])
+    # A state may be the largest thing in memory: every array is copied once, to its place.
+    out = bytearray(8 + len(header) + size)
+    out[: 8 + len(header)] = _MAGIC + len(header).to_bytes(4, "little") + header
+    for at, array in arrays:
+        np.ndarray(array.shape, array.dtype, buffer=out, offset=8 + len(header) + at)[...] = array
+    return out
 
 
-def unpack(data: bytes) -> Tree:
+def unpack(data: bytes | bytearray) -> Tree:
     """The state tree of `pack`'s bytes. Raises ValueError for anything else."""
     if data[:4] != _MAGIC:
         raise ValueError("not a packed state")

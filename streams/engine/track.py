@@ -145,7 +145,7 @@ class Track:
         rejects = found.columns.pop("rejects")
         return found.columns, rejects
 
-    def dump(self, state: TrackState) -> bytes:
+    def dump(self, state: TrackState) -> bytearray:
         """The state's bytes."""
         n = len(state.vehicles)
         self._tidy(state)
@@ -168,7 +168,7 @@ class Track:
             }
         )
 
-    def load(self, data: bytes, partition: int) -> TrackState:
+    def load(self, data: bytes | bytearray, partition: int) -> TrackState:
         """The state of `dump`'s bytes; of another network, what can be told by pattern ids.
 
         Raises ValueError when it is of another version, or was made with another number of partitions.
