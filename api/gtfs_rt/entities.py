@@ -135,6 +135,8 @@ def trip_update(
             update |= {"stop_sequence": row[SEQUENCE], "stop_id": row[STOP]}
         update["schedule_relationship"] = "UNSCHEDULED" if relationship == "UNSCHEDULED" else "SCHEDULED"
         updates.append(update)
+    if otp and added and len(updates) < 2:  # it would be refused: nobody can ride from the last stop
+        return None, times, until
     end = max(times)
     if trip and not added and (fence := _next_stop(stop_ids, end)) is not None:
         # Beyond what is estimated nothing is known: no consumer should carry the last delay on.

@@ -69,6 +69,13 @@ def test_past_the_horizon_stands_a_fence():
     assert found["stop_time_update"][1:] == [{"stop_sequence": 4, "stop_id": "D", "schedule_relationship": "NO_DATA"}]
 
 
+def test_an_added_trip_with_one_stop_left_is_not_for_opentripplanner():
+    last = [arrival("B1", "E", 5, 2.0)]
+    assert update(FREQUENT, last, flavor="otp")[0] == {}
+    assert len(update(FREQUENT, last)[0]["stop_time_update"]) == 1
+    assert len(update(FREQUENT, [arrival("B1", "D", 4, 1.0), *last], flavor="otp")[0]["stop_time_update"]) == 2
+
+
 def test_a_stop_passed_too_early_stays_until_its_time():
     now = int(SEVEN[1]) - 100  # the bus passed W on time and C2 early
     ahead = [east("X", 3, SEVEN[2] - 90.0)]
@@ -110,6 +117,7 @@ ESTIMATES = st.dictionaries(st.integers(1, 5), st.floats(-900, 4000), min_size=1
 def test_times_rise_by_a_second_or_more_and_never_lie_behind(estimates, flavor, late):
     made = [arrival("B1", "ABCDE"[s - 1], s, at / 60.0) for s, at in sorted(estimates.items())]
     found, _, until = update(FREQUENT, made, T + late, flavor)
+    assume(found)
     timed = [u for u in found["stop_time_update"] if "arrival" in u]
     times = [u["arrival"]["time"] for u in timed]
     assert all(b - a >= 1 for a, b in pairwise(times))

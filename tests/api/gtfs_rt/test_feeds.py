@@ -193,6 +193,7 @@ def test_a_run_that_a_waiting_bus_has_yet_to_begin_is_told_by_its_estimates(view
     waiting = bus("B4", NOW, trip_id_performed=None, trip_id_scheduled=None, start_time=None, trip_type="Layover")
     rows = [
         arrival("B4", "C", 3, 9.0, trip_id_performed="2025-11-28:B4:2", trip_id_scheduled=None),
+        arrival("B4", "D", 4, 11.0, trip_id_performed="2025-11-28:B4:2", trip_id_scheduled=None),
         arrival("B5", "C2", 2, 9.0, route_id="2", trip_id_performed="2025-11-28:B5:2", trip_id_scheduled="2-b"),
     ]
     view.apply("positions", positions(waiting), NOW)
