@@ -6,7 +6,8 @@ Warsaw     one recorded hour by timetable: the first half is learned from, the s
 Kingston   one recorded noon by timetable, on the rows that the official TripUpdates have an estimate for too
 
 Recordings are where `../shared/data` is; without it only Jakarta runs, on the made city. A bus that waits at its
-terminal is told for its next run; "under way" leaves those rows out, as agencies do that do not tell them.
+terminal is told for its next run. Baselines know where a bus is on its run, so the figures beside them lack those rows;
+"all rows" has them, and "under way" leaves out every run that has not begun, as agencies do that do not tell them.
 """
 
 import tempfile
@@ -81,7 +82,7 @@ def jakarta(bench: Benchmark, out: Path) -> None:
         here = out / day
         here.mkdir(parents=True)
         drive = Drive(
-            network, seed, f"{day}T05:15", hours * 3600.0, Wish(vehicles=buses), Habits(ping_s=10.0),
+            network, seed, f"{day}T05:15", hours * 3600.0, Wish(vehicles=buses, spread=False), Habits(ping_s=10.0),
             Noise(sigma_m=10.0, tau_s=30.0), Reporting(stale=0.05), Traffic(hours=1.3, cell_sd=0.55), city_seed=CITY,
         )  # fmt: skip
         parts = list(drive.slices())
@@ -97,7 +98,8 @@ def jakarta(bench: Benchmark, out: Path) -> None:
     replay(recordings[-1], network, out / "run", wanted=WANTED, learned=known)
     samples = served(out / "run", out / days[-1], skip_s=120.0 if bench.short else 600.0)
     said = (
-        f"{path.stem}, {buses} buses, {hours:g} h from 05:15, every 10 s; profile of two other mornings; by the truth"
+        f"{path.stem}, {buses} buses on as many routes as they can serve, {hours:g} h from 05:15, every 10 s; profile of two"
+        " other mornings; by the truth"
     )
     found = tell(bench, "Jakarta", score(samples, baselines(out / "run", network, samples)), said)
     raw = {name: found.by_predictor[name].overall(TRANSIT) for name in (TIMETABLE, LAST_THREE)}
@@ -121,8 +123,8 @@ def toronto(bench: Benchmark, out: Path) -> None:
         bench, "Toronto", score(samples, baselines(out / "run", network, samples)), said, "≥88", "≥88.5", "≥87"
     )
     coverage(bench, "Toronto", found, said)
-    away = under_way(samples)
-    tell(bench, "Toronto, under way", score(away, {}), said, "≥88", "≥88.5", "≥87")
+    for name, rows in (("Toronto, all rows", samples), ("Toronto, under way", under_way(samples))):
+        tell(bench, name, score(rows, {}), said, "≥88", "≥88.5", "≥87")
 
 
 def warsaw(bench: Benchmark, out: Path) -> None:
@@ -139,6 +141,7 @@ def warsaw(bench: Benchmark, out: Path) -> None:
         found = tell(bench, name, score(rows, baselines(out / "run", network, rows)), said, "≥84", "≥87")
         gain = found.by_predictor[TOLD].overall(TRANSIT) - found.by_predictor[TIMETABLE_TOLD].overall(TRANSIT)
         bench.add(f"{name} told: Transit above the timetable told as ours", gain, "points", said, "≥4")
+    tell(bench, "Warsaw, all rows", score(samples, {}), said, "≥84", "≥87")
 
 
 def kingston(bench: Benchmark, out: Path) -> None:

@@ -503,7 +503,7 @@ class Arrivals:
         kernel.estimate(
             at, a.pattern, a.dist_m, a.anchor, a.next_pos, a.depart_at, a.stood_s, a.stray, a.plan_start, a.plan_row,
             a.scale, a.row_start, self._pstop_start, self._pstop_dist_m, self._pstop_link, self._plan_departure_s,
-            state.running.expected, jam_s, self.running.hold(state.running), residuals.CENTRES_S,
+            state.running.expected, state.running.later, jam_s, self.running.hold(state.running), residuals.CENTRES_S,
             residuals.quantiles(state.residuals), a.base, a.p10, a.p50, a.p90, a.told, a.klass,
         )  # fmt: skip
         return a

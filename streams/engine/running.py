@@ -37,6 +37,7 @@ class RunningState:
     usual: Array  # seconds, without the recent factor
     factor: Array
     expected: Array  # seconds, what holds now
+    later: Array  # and LATER_S later
 
 
 class RunningTimes:
@@ -68,6 +69,7 @@ class RunningTimes:
             usual=self.prior_s.copy(),
             factor=np.ones(n),
             expected=self.prior_s.copy(),
+            later=self.prior_s.copy(),
         )
 
     def learn(self, state: RunningState, link: Array, at: Array, seconds: Array, early_s: Array, now: float) -> None:
@@ -89,11 +91,24 @@ class RunningTimes:
             state.recent_expected_s, state.recent_net, state.fits,
         )  # fmt: skip
         weight, _ = kernel.fitted(state.fits)
-        state.usual, state.factor, state.expected = kernel.running_times(
-            int(hour_of_day_type(hour_of_week(int(now // 3600), self.timezone))), self.prior_s, state.sum_s,
-            state.sum_prior_s, state.hour_s, state.hour_prior_s, state.net_s, state.net_expected_s, state.recent_s,
-            state.recent_expected_s, state.recent_net, self.near_start, self.near_link, self.near_weight, weight,
-        )  # fmt: skip
+        state.usual, state.factor, state.expected = self._at(state, now, weight)
+        _, _, state.later = self._at(state, now + kernel.LATER_S, weight * np.exp(-kernel.LATER_S / kernel.RECENT_S))
+
+    def _at(self, state: RunningState, at: float, weight: float) -> tuple[Array, Array, Array]:
+        """Usual times, recent factor and times that hold at a moment, between those of the hours whose middles are
+        around it: an hour's passages are true of its middle, and rush hours do not begin on the stroke."""
+        middle = (at - 1800.0) / 3600.0
+        before = int(np.floor(middle))
+        found = [
+            kernel.running_times(
+                int(hour_of_day_type(hour_of_week(hour, self.timezone))), self.prior_s, state.sum_s,
+                state.sum_prior_s, state.hour_s, state.hour_prior_s, state.net_s, state.net_expected_s, state.recent_s,
+                state.recent_expected_s, state.recent_net, self.near_start, self.near_link, self.near_weight, weight,
+            )
+            for hour in (before, before + 1)
+        ]  # fmt: skip
+        usual, factor, expected = (a + (middle - before) * (b - a) for a, b in zip(*found, strict=True))
+        return usual, factor, expected
 
     def hold(self, state: RunningState) -> float:
         """Share of its earliness that a bus waits off at a stop, as learned."""
@@ -158,7 +173,7 @@ class RunningTimes:
 
 _LEARNED_BY_LINK = ("sum_s", "sum_prior_s", "hour_s", "hour_prior_s")
 _LEARNED_OF_NETWORK = ("net_s", "net_expected_s", "fits")
-_OF_TODAY = ("recent_s", "recent_expected_s", "usual", "factor", "expected")
+_OF_TODAY = ("recent_s", "recent_expected_s", "usual", "factor", "expected", "later")
 assert {f.name for f in fields(RunningState)} == {
     *_LEARNED_BY_LINK, *_LEARNED_OF_NETWORK, *_OF_TODAY, "recent_net", "recent_at",
 }  # fmt: skip

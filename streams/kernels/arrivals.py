@@ -20,6 +20,7 @@ NETWORK_PASSAGES = 400.0  # recent factor: network -> neighbours -> link
 NEIGHBOUR_PASSAGES = 12.0
 LINK_PASSAGES = 6.0
 RECENT_S = 1800.0  # memory of the recent factor
+LATER_S = 3600.0  # running times are known for now and for so much later, and lie between them in between
 LOW, HIGH = 0.3, 3.5  # a passage is clipped to these multiples of the timetable
 FULL_PASSAGES = 2000.0  # a link's sums are halved here, so that they follow the seasons
 WEIGHT_RIDGE = 20.0  # squared deviations of the factor after which its weight is believed by half
@@ -164,7 +165,7 @@ def left_of_link(running_s, length_m, gone_m):
 @kernel
 def estimate(
     now, pattern, dist_m, anchor, next_pos, depart_at, stood_s, stray, plan_start, plan_row, scale, row_start,
-    pstop_start, pstop_dist_m, pstop_link, plan_departure_s, expected_s, jam_s, hold, centre_s, quantiles,
+    pstop_start, pstop_dist_m, pstop_link, plan_departure_s, expected_s, later_s, jam_s, hold, centre_s, quantiles,
     base, p10, p50, p90, told, klass,
 ):  # fmt: skip
     """When each vehicle reaches each stop ahead.
@@ -180,7 +181,8 @@ def estimate(
     scale      (v,) f8 running time of the trip over that of its pattern's links, by the timetable
     row_start  (v + 1,) i8 where each vehicle's rows begin in the answer: one per stop from next_pos to the last
     pstop_start, pstop_dist_m, pstop_link, plan_departure_s  of the network
-    expected_s, jam_s  (n_links,) f8
+    expected_s, later_s  (n_links,) f8 running times now, and LATER_S later
+    jam_s      (n_links,) f8 more at present
     hold       share of a bus's earliness that is waited off
     centre_s   (b,) f8 centres of the horizon's bins; quantiles (3, b, 3) residual p10, p50, p90 by class
                (0 under way, 1 waiting, 2 stuck or off route) and bin
@@ -213,7 +215,8 @@ def estimate(
                 jam = jam_s[link]
                 if jam > 0.0:
                     jam *= np.exp(-max(a - now, 0.0) / JAM_RELAX_S)
-                running = expected_s[link] * scale[v] + jam
+                share = min(max(a - now, 0.0) / LATER_S, 1.0)
+                running = (expected_s[link] + share * (later_s[link] - expected_s[link])) * scale[v] + jam
                 if k == 0 and not waiting:
                     gone = dist_m[v] - pstop_dist_m[first + i - 1] + MARGIN_M
                     left = left_of_link(running, length, gone)
