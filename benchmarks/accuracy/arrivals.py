@@ -98,8 +98,8 @@ def jakarta(bench: Benchmark, out: Path) -> None:
     replay(recordings[-1], network, out / "run", wanted=WANTED, learned=known)
     samples = served(out / "run", out / days[-1], skip_s=120.0 if bench.short else 600.0)
     said = (
-        f"{path.stem}, {buses} buses on as many routes as they can serve, {hours:g} h from 05:15, every 10 s; profile of two"
-        " other mornings; by the truth"
+        f"{path.stem}, {buses} buses on as many routes as they can serve, {hours:g} h from 05:15, every 10 s; profile"
+        " of two other mornings; by the truth"
     )
     found = tell(bench, "Jakarta", score(samples, baselines(out / "run", network, samples)), said)
     raw = {name: found.by_predictor[name].overall(TRANSIT) for name in (TIMETABLE, LAST_THREE)}

@@ -44,6 +44,21 @@ def test_hours_of_the_day_are_learned_apart(times):
     assert state.expected[5] == pytest.approx(120, rel=0.05)
 
 
+def test_between_the_middles_of_two_hours_times_lie_between_theirs_and_an_hour_later_is_known(times):
+    state = times.fresh()
+    for hour, seconds in ((9, 240.0), (10, 120.0)):
+        learn(times, state, [(2, NOW + 3600 * (hour - 9) + 10 * i, seconds, NAN) for i in range(60)], NOW + 5400)
+    tomorrow = NOW + 24 * 3600
+    found = {}
+    for minutes in (30, 60, 90):
+        learn(times, state, [], tomorrow + 60 * minutes)
+        found[minutes] = (state.usual[2], state.later[2])
+    assert found[30][0] > 200
+    assert found[90][0] < 160
+    assert found[60][0] == pytest.approx((found[30][0] + found[90][0]) / 2, rel=1e-6)
+    assert found[30][1] == pytest.approx(found[90][0], rel=0.02)
+
+
 def test_the_recent_factor_forgets(times):
     state = times.fresh()
     state.fits[:2] = (1000.0, 1000.0)  # it has proved itself

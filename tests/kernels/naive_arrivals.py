@@ -45,12 +45,13 @@ def quantile(centres, table, h):
     return table[b] * (1 - share) + table[b + 1] * share
 
 
-def estimate(now, bus, stops, centres, quantiles, hold=0.0):
+def estimate(now, bus, stops, centres, quantiles, hold=0.0, later=1.0):
     """[(base, p10, p50, p90, told) or None] of a bus for its stops from `next` on.
 
     bus    dict: dist, anchor, next, depart (None under way), stood, stray, plan (None or departures by stop),
            scale
     stops  [(dist_m, running_s to the next, jam_s on it)]
+    later  by how much running times will have grown in an hour
     """
     waiting = bus["depart"] is not None
     kind = 1 if waiting else 2 if bus["stray"] or bus["stood"] > 120 else 0
@@ -64,7 +65,7 @@ def estimate(now, bus, stops, centres, quantiles, hold=0.0):
             at += max(stops[0][0] - 20 - bus["dist"], 0) / 5
         else:
             dist, running, jam = stops[i - 1]
-            running *= bus["scale"]
+            running *= bus["scale"] * (1 + min(max(at - now, 0) / 3600, 1) * (later - 1))
             jam *= math.exp(-max(at - now, 0) / 1800)
             if first and not waiting:
                 left = left_of_link(running + jam, stops[i][0] - dist, bus["dist"] - dist + 20)

@@ -28,7 +28,7 @@ def bus(**known):
     }  # fmt: skip
 
 
-def estimate(stops, *buses, hold=0.0, quantiles=QUANTILES, now=NOW):
+def estimate(stops, *buses, hold=0.0, quantiles=QUANTILES, now=NOW, later=1.0):
     """Rows of (base, p10, p50, p90, told) per bus; all buses drive the one pattern."""
     dist, running, jam = (np.array(column, float) for column in zip(*stops, strict=True))
     n = len(stops)
@@ -44,7 +44,7 @@ def estimate(stops, *buses, hold=0.0, quantiles=QUANTILES, now=NOW):
         np.full(len(buses), now), np.array([-1 if p is None else n * i for i, p in enumerate(plan)], np.int64),
         np.array([b["scale"] for b in buses], float), row_start, np.array([0, n]), dist, link,
         np.concatenate([np.full(n, np.nan) if p is None else np.array(p, float) - now for p in plan]),
-        running, jam, hold, CENTRES, quantiles, *out, np.empty(row_start[-1], np.int64),
+        running, later * running, jam, hold, CENTRES, quantiles, *out, np.empty(row_start[-1], np.int64),
     )  # fmt: skip
     rows = list(zip(*out, strict=True))
     return [rows[a:b] for a, b in itertools.pairwise(row_start)]
@@ -80,11 +80,11 @@ def cases(draw):
     )
 
 
-@given(cases(), st.floats(0, 0.6))
-def test_estimates_are_those_of_walking_from_stop_to_stop(case, hold):
+@given(cases(), st.floats(0, 0.6), st.floats(0.5, 2.0))
+def test_estimates_are_those_of_walking_from_stop_to_stop(case, hold, later):
     line, b = case
-    (got,) = estimate(line, b, hold=hold)
-    want = naive.estimate(NOW, b, line, CENTRES, QUANTILES, hold)
+    (got,) = estimate(line, b, hold=hold, later=later)
+    want = naive.estimate(NOW, b, line, CENTRES, QUANTILES, hold, later)
     assert len(got) == len(want)
     for row, twin in zip(got, want, strict=True):
         if twin is None:
@@ -128,6 +128,12 @@ def test_a_bus_that_waits_leaves_when_it_is_due():
     assert [row[0] - NOW for row in waiting] == pytest.approx([420, 540], abs=1e-3)
     (overdue,) = estimate(line(3), bus(depart=NOW - 300))
     assert [row[0] - NOW for row in overdue] == pytest.approx([120, 240], abs=1e-3)
+
+
+def test_far_links_are_driven_at_the_pace_of_later():
+    (rows,) = estimate(line(4, hop_s=900.0), bus(dist=-20.0), later=2.0)
+    base = [row[0] - NOW for row in rows]
+    assert base == pytest.approx([900.0, 900 + 900 * 1.25, 2025 + 900 * (1 + 2025 / 3600)], rel=1e-6)
 
 
 def test_a_jam_ahead_lengthens_and_widens():
