@@ -249,6 +249,10 @@ class Alerts:
         pos = np.maximum(pos[np.maximum.accumulate(last)], 0)
         self.pgate_last_stop = network.pstop_stop_ix[network.pstop_start[pattern] + pos]
         self._planned: tuple[float, Array] = (float("nan"), np.empty(0))
+        # The stops of all patterns on one axis, one pattern behind the other.
+        self._axis_m = float(network.pattern_length_m.max(initial=0.0)) + 1000.0
+        owner = np.repeat(np.arange(len(network.pattern_ids)), np.diff(network.pstop_start))
+        self._stop_axis = owner * self._axis_m + network.pstop_dist_m
 
     # --- the part
 
@@ -350,15 +354,12 @@ class Alerts:
 
     def last_stops(self, pattern: Array, dist_m: Array) -> Array:
         """The pattern's last stop at or before each distance; its first one when the distance is unknown."""
-        network = self.network
-        out = np.empty(len(pattern), dtype=np.int64)
-        for i, (p, dist) in enumerate(zip(pattern.tolist(), dist_m.tolist(), strict=True)):
-            start, end = int(network.pstop_start[p]), int(network.pstop_start[p + 1])
-            at = start
-            if dist >= 0:
-                at += int(np.searchsorted(network.pstop_dist_m[start:end], dist + 1.0)) - 1
-            out[i] = network.pstop_stop_ix[max(at, start)]
-        return out
+        start, end = self.network.pstop_start[pattern], self.network.pstop_start[pattern + 1]
+        known = dist_m >= 0.0
+        passed = np.searchsorted(self._stop_axis, pattern * self._axis_m + np.where(known, dist_m, 0.0) + 1.0)
+        at = np.where(known, np.clip(passed - 1, start, end - 1), start)
+        stops: Array = self.network.pstop_stop_ix[at]
+        return stops
 
     # --- what the words ask
 

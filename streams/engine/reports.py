@@ -8,7 +8,7 @@ import orjson
 
 from streams.engine.names import grown
 from streams.gtfs.network import Network
-from streams.messages import Columns
+from streams.messages import PING, Columns, Kind
 
 Array = np.ndarray
 
@@ -23,27 +23,33 @@ class Reports:
         self._number: dict[Saying, int] = {}
         self._said: list[Saying] = []
         self._waiting: list[Saying] = [tuple(s) for s in said or []]  # known once there is a network
-        self.occupancy: Array = np.empty(0, dtype=object)
-        self.label: Array = np.empty(0, dtype=object)
+        self.said: dict[str, Array] = {name: np.empty(0, dtype=_dtype(name)) for name in FIELDS}  # column by column
         self._numbers: Array = np.empty((0, 5), dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._said)
 
-    def intern(self, pings: Columns, network: Network) -> Array:
-        """The number (i8) of what each ping says."""
+    def intern(self, pings: Columns, network: Network, likely: Array) -> Array:
+        """The number (i8) of what each ping says.
+
+        likely  what its vehicle said last, -1 unknown: most say the same again, and to compare is quicker
+        """
         for saying in self._waiting:
             self._add(saying, network)
         self._waiting = []
-        rows = list(zip(*(pings[name].tolist() for name in FIELDS), strict=True))
-        numbers = list(map(self._number.get, rows))
-        if None in numbers:
-            for at, saying in enumerate(rows):
-                if numbers[at] is None:
-                    if saying not in self._number:
-                        self._add(saying, network)
-                    numbers[at] = self._number[saying]
-        return np.array(numbers, dtype=np.int64)
+        numbers = likely.astype(np.int64)
+        same = numbers >= 0
+        if self._said:
+            for name in FIELDS:
+                same &= self.said[name][numbers] == pings[name]
+        others = np.flatnonzero(~same)
+        if len(others):
+            rows = list(zip(*(pings[name][others].tolist() for name in FIELDS), strict=True))
+            for saying in rows:
+                if saying not in self._number:
+                    self._add(saying, network)
+            numbers[others] = list(map(self._number.__getitem__, rows))
+        return numbers
 
     def numbers(self) -> Array:
         """The sayings as numbers of the network (i8, n x 5; columns: tracking.ROUTE and so on)."""
@@ -80,11 +86,13 @@ class Reports:
         k = len(self._said)
         self._said.append(saying)
         self._number[saying] = k
-        if k >= len(self.occupancy):
-            self.occupancy = grown(self.occupancy, k + 1, None)
-            self.label = grown(self.label, k + 1, None)
+        if k >= len(self._numbers):
+            for name, column in self.said.items():
+                self.said[name] = grown(column, k + 1, -1 if PING[name] is Kind.INT else None)
             self._numbers = grown(self._numbers, k + 1, -1)
-        route_id, direction, trip_id, _, _, occupancy, label = saying
+        for name, value in zip(FIELDS, saying, strict=True):
+            self.said[name][k] = value
+        route_id, direction, trip_id = saying[:3]
         route = network.route_ix.get(route_id, -1)
         trip = network.trip_ix.get(trip_id, -1)
         pattern = int(network.trip_pattern_ix[trip]) if trip >= 0 else -1
@@ -95,5 +103,8 @@ class Reports:
         if route >= 0 and network.route_direction_inferred[route]:
             direction = -1  # 0 and 1 are ours there, not the vehicle's
         rank = int.from_bytes(blake2b(orjson.dumps(saying), digest_size=8).digest(), "little") >> 1
-        self.occupancy[k], self.label[k] = occupancy, label
         self._numbers[k] = (route, direction, pattern, trip, rank)
+
+
+def _dtype(name: str) -> type:
+    return np.int64 if PING[name] is Kind.INT else object

@@ -264,8 +264,8 @@ class Track:
         used = pings if whole else messages.take(pings, kept)
         at = record if whole else record[kept]
         vehicle = state.vehicles.intern(used["vehicle_id"])
-        report = state.reports.intern(used, self.network)
         self._grow(state)
+        report = state.reports.intern(used, self.network, self._said_last(state.fleet, vehicle))
         # One row that only moves time goes before the rows of every record.
         n, many = len(at), len(record_time)
         first = np.searchsorted(at, np.arange(many)) + np.arange(many)
@@ -310,6 +310,12 @@ class Track:
         for reason in found.columns["rejects"]["reason"].tolist():
             state.count(f"rejected_{reason}")
         return found
+
+    @staticmethod
+    def _said_last(fleet: tracking.Fleet, vehicle: Array) -> Array:
+        """The number of what each vehicle's newest ping said, -1 before the first."""
+        ringed = fleet.tally[vehicle, tracking.RINGED]
+        return np.where(ringed > 0, fleet.ring_i[vehicle, ringed - 1, tracking.REPORT], -1)
 
     def _columns(self, state: TrackState, out: tracking.Out, record_time: Array) -> _Found:
         """What the kernels wrote, as columns in the words of the wire."""
@@ -386,8 +392,8 @@ class Track:
             "bearing_deg": bearing,
             "reported_speed_mps": speed,
             "odometer_m": row[tracking.R_ODOMETER].copy(),
-            "occupancy_status": state.reports.occupancy[report],
-            "label": state.reports.label[report],
+            "occupancy_status": state.reports.said["occupancy_status"][report],
+            "label": state.reports.said["label"][report],
             "route_id": self._routes[number[tracking.R_ROUTE]],
             "direction_id": number[tracking.R_DIRECTION],
             "pattern_id": self._patterns[number[tracking.R_PATTERN]],
