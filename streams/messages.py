@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -27,6 +28,15 @@ class Kind(StrEnum):
 
 
 Spec = Mapping[str, Kind]
+
+_WIRE: dict[Kind, Any] = {  # what a column is a list of on the wire
+    Kind.ID: list[str | None],
+    Kind.TIME: list[float | None],
+    Kind.NUMBER: list[float | None],
+    Kind.INT: list[int | None],
+    Kind.BOOL: list[bool],
+    Kind.JSON: list[Any],
+}
 
 PING: Spec = {
     "vehicle_id": Kind.ID,
@@ -314,6 +324,18 @@ def from_wire(spec: Spec, record: Mapping[str, Any]) -> Columns:
     if len({len(v) for v in columns.values()}) > 1:
         raise ValueError("columns differ in length")
     return columns
+
+
+def reader(specs: Mapping[str, Spec], **fields: type) -> "msgspec.json.Decoder[Any]":
+    """A decoder of records that hold such columns by name, and plain `fields` beside; it passes over all else.
+
+    Its result has attributes; a column is a list for `from_wire`. Raises msgspec.MsgspecError.
+    """
+    parts = [
+        (name, msgspec.defstruct(name, [(column, _WIRE[kind]) for column, kind in spec.items()]))
+        for name, spec in specs.items()
+    ]
+    return msgspec.json.Decoder(msgspec.defstruct("Record", [*fields.items(), *parts]))
 
 
 def decode(spec: Spec, value: bytes) -> Columns:

@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
-import orjson
 
 from streams import messages
 from streams.engine import state as codec
@@ -33,8 +33,13 @@ from streams.settings import Settings
 
 Array = np.ndarray
 
+# What the city reads of a record; the rest of a position is passed over unread.
+_READ = (
+    "vehicle_id", "timestamp", "lat", "lon", "pattern_id", "trip_id_performed", "trip_id_scheduled", "trip_type",
+    "dist_m", "off_route", "revision", "withdrawn",
+)  # fmt: skip
 IN: dict[str, Spec] = {
-    "positions": messages.POSITION,
+    "positions": {name: messages.POSITION[name] for name in _READ},
     "passings": messages.PASSING,
     "traversals": messages.TRAVERSAL,
     "closed": messages.CLOSED,
@@ -48,6 +53,7 @@ OUT: dict[str, Spec] = {
     "indicators": messages.INDICATOR,
     "alerts": messages.ALERT,
 }
+_RECORD = messages.reader(IN, network=str)
 ROWS_PER_RECORD = 10_000  # a re-statement of a large city stays far below the topic's largest record
 MOST_GRID_POINTS = 720  # caught up one by one after a hole in record time; of a longer one only the last
 FORGET_EVERY_S = 600.0
@@ -223,10 +229,12 @@ class City:
         if value == messages.HEARTBEAT:
             return None, None
         try:
-            record = orjson.loads(value)
-            columns = {name: messages.from_wire(spec, record[name]) for name, spec in IN.items()}
-            return str(record["network"]), columns
-        except (ValueError, TypeError, KeyError):
+            record = _RECORD.decode(value)
+            return record.network, {
+                name: messages.from_wire(spec, msgspec.structs.asdict(getattr(record, name)))
+                for name, spec in IN.items()
+            }
+        except (msgspec.MsgspecError, ValueError):
             state.count("records_malformed")
             return None, None
 
