@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from fixtures.bundled import CITY, SMALL
 from streams.cli import main
+from streams.replay.archive import Collector, addresses, failures
 
 START_S = 300.0  # a first start compiles the kernels
 PARTS = ("broker", "worker-1", "api", "player")
@@ -65,6 +66,12 @@ def test_a_map_with_buses_and_nothing_left_after_ctrl_c(tmp_path: Path):
         checked = CliRunner().invoke(main, ["feed", "check-rt", str(CITY), *feeds])
         assert (checked.exit_code, "no errors" in checked.output) == (0, True), checked.output
         assert int(checked.output.splitlines()[-1].split()[0]) > 0
+        collector = Collector(tmp_path / "archive", *addresses(found[1], None), every_s=1.0)
+        collector.collect(2.5)
+        assert failures(collector.feeds) == []
+        for feed in collector.feeds:
+            assert len(list((tmp_path / "archive" / feed.name).glob("*.pb"))) >= 2
+        assert collector.feeds[1].told > 0  # vehicles
         assert len(running(str(tmp_path))) >= len(PARTS)
         run.send_signal(signal.SIGINT)
         assert run.wait(timeout=60) == 0
