@@ -5,7 +5,9 @@ Buses of the generator, every route as dense as its timetable wants, GPS error s
 alone, fed with the truth: what it gets wrong is its own.
 
 stop times    first standstill within 30 m of the stop, or abeam where the bus does not stop; first stops left out
-headways      time since the vehicle ahead of the same route and direction was there
+headways      time since the vehicle ahead of the same route and direction was there; it was at the first gate of its
+              pattern when it left there. Who leads is also judged where the buses in question passed
+              CLEAR_S or more apart: GPS error alone turns round pairs that are closer
 alerts        the same rules on the true drive; episodes that were told, matched by kind, vehicles and overlap
 cell speeds   metres over seconds without dwell, of cells and windows with five true traversals or more
 """
@@ -40,6 +42,7 @@ from streams.messages import Columns
 INTERVALS_S = (5.0, 15.0, 30.0)
 STOP_GOALS = {5.0: "≤3 and ≤10", 15.0: "≤5 and ≤18", 30.0: "≤8 and ≤30"}
 SAME_PASSING_S = 300.0  # a passing told farther from the true one than this is another one
+CLEAR_S = 10.0
 SAMPLES = 5  # traversals that a cell and window needs
 FREE_QUANTILE = 0.85  # of true speeds over the whole drive: free flow
 
@@ -171,13 +174,19 @@ def _true_headways(network: Network, truth: Truth) -> pl.DataFrame:
     )
     rows = pl.DataFrame({k: (pl.Series(v.tolist()) if v.dtype == object else v) for k, v in p.items()})
     rows = rows.with_columns(pattern_id=pl.Series([network.pattern_ids[i] for i in p["pattern"].tolist()]))
+    rows = rows.with_columns(time=pl.when(pl.col("gate_seq") == 0).then("departure").otherwise("time"))
     place = ["slot", "visit"]
+    headway = (pl.col("time") - pl.col("time").shift(1)).over(place)
     return (
         rows.join(gates, on=["pattern", "gate_seq"])
         .sort("time", "vehicle_id")
+        .with_columns(true_leader=pl.col("vehicle_id").shift(1).over(place), true_headway=headway)
         .with_columns(
-            true_leader=pl.col("vehicle_id").shift(1).over(place),
-            true_headway=(pl.col("time") - pl.col("time").shift(1)).over(place),
+            apart=pl.min_horizontal(
+                "true_headway",
+                pl.col("true_headway").shift(1).over(place),
+                pl.col("true_headway").shift(-1).over(place),
+            )
         )
     )
 
@@ -205,18 +214,22 @@ def _score_headways(bench: Benchmark, what: str, told: Said, true: pl.DataFrame,
         "vehicle_id", "gate_id", "route_id", "direction_id", "leader_id", "headway_s", time="event_timestamp"
     ).sort("time")
     found = mine.join_asof(
-        true.select("vehicle_id", "gate_id", "true_leader", "true_headway", "time", true_time="time").sort("time"),
+        true.select("vehicle_id", "gate_id", "true_leader", "true_headway", "apart", "time").sort("time"),
         on="time", by=["vehicle_id", "gate_id"], strategy="nearest", check_sortedness=False, tolerance=SAME_PASSING_S,
     ).filter(pl.col("true_leader").is_not_null())  # fmt: skip
     both = found.filter(pl.col("leader_id").is_not_null())
     error = (both["headway_s"] - both["true_headway"]).abs().to_numpy()
     right = float((both["leader_id"] == both["true_leader"]).mean() or 0.0)
+    clear = both.filter(pl.col("apart") >= CLEAR_S)
+    right_clear = float((clear["leader_id"] == clear["true_leader"]).mean() or 0.0)
     same = both.filter(pl.col("leader_id") == pl.col("true_leader"))
     alike = (same["headway_s"] - same["true_headway"]).abs().to_numpy()
     note = f"{said}; {len(found)} headways"
     bench.add(f"{what}: headway, median error", float(np.median(error)), "s", note, "≤4 (5 s)")
     bench.add(f"{what}: headway, 95 % within (same leader)", float(np.quantile(alike, 0.95)), "s", note)
     bench.add(f"{what}: leader right", 100.0 * right, "%", note, "≥99.5 (5 s)")
+    apart = f"{note}, {len(clear)} of them"
+    bench.add(f"{what}: leader right, buses {CLEAR_S:g} s apart or more", 100.0 * right_clear, "%", apart)
     bench.add(f"{what}: headway known", 100.0 * len(both) / max(len(found), 1), "%", note)
 
 
