@@ -288,7 +288,8 @@ class Alerts:
         serving = np.zeros(len(city.fleet), dtype=np.bool_)
         serving[city.fleet.in_service(at, self.lost_after_s)] = True
         state.served_at[self.network.pattern_route_dir_ix[city.fleet.pattern[: len(serving)][serving]]] = at
-        view = View(city, self, state, at, self.headways.current_s(city), serving)
+        current_s = self.headways.current_s(city) if serving.any() else np.full(len(serving), np.nan)
+        view = View(city, self, state, at, current_s, serving)
         told: list[dict[str, Any]] = []
         for rule in RULES:
             told += self._judge(view, rule, restate)

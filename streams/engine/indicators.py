@@ -141,16 +141,17 @@ class Indicators:
         elif restate and state.hour is not None:
             said.append(state.hour)
         begin = 60.0 * (now - self.window_minutes + 1)
+        known = ~np.isnan(state.told[:, 0])
+        if not (vehicles.any() or known.any() or (state.minute >= int(begin // 60) - 1).any()):
+            return _spoken(said)  # nothing drives, nothing was told: so it is in most hours of a long recording
         row = self._figures(city, state, begin, 60.0 * (now + 2), at, vehicles)
         something = (vehicles > 0) | ~np.isnan(row[:, COVERAGE]) & (row[:, COVERAGE] > 0) | (row[:, 1] > 0)
         same = (row == state.told) | (np.isnan(row) & np.isnan(state.told))
         same[:, COVERAGE] = True
-        known = ~np.isnan(state.told[:, 0])
         tell = np.flatnonzero((something & restate) | (~same.all(axis=1) & (something | known)))
         state.told[tell] = np.where(something[tell, None], row[tell], np.nan)
         said.append(self._columns(row, tell, at, begin, 60.0 * self.window_minutes, final=False))
-        columns = messages.concat(messages.INDICATOR, said)
-        return {"indicators": columns} if messages.rows(columns) else {}
+        return _spoken(said)
 
     def dump(self, state: State) -> Any:
         """Only the minutes that hold something."""
@@ -259,6 +260,13 @@ class Indicators:
         said = HAS_TARGET * (band >= 0) + IS_BUNCHED * (band == BUNCHED) + IS_GAPPED * (band == GAP)
         said += IS_REGULAR * (band == EVEN) + HAS_LIMIT * ~np.isnan(limit_s) + IS_WITHIN * (headway_s <= limit_s)
         kernels.put(state.minute, state.sums, route_dir, (time // 60).astype(np.int64), h, p, said, sign)
+
+
+def _spoken(said: list[Columns]) -> CityOutput:
+    if not said:
+        return {}
+    columns = messages.concat(messages.INDICATOR, said)
+    return {"indicators": columns} if messages.rows(columns) else {}
 
 
 def figures(sums: Array, vehicles: Array, calls: Array) -> Array:

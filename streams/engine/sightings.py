@@ -24,6 +24,7 @@ TERMINAL_M = 100.0  # a bus that stands this near an end of its route waits ther
 DROPPED_S = 60.0  # a headway that has grown by so much since the last gate is a new one
 MOVED_M = 50.0  # GPS error moves a standing bus less than this
 MISSED_HEADWAYS = 2.0  # a route without a bus for so many planned headways has no service
+NONE = Sightings.of(np.empty(0, dtype=np.int64))
 
 
 class View(NamedTuple):
@@ -59,6 +60,8 @@ def bunching(view: View) -> Sightings:
 
     A bunch is a pair, whoever is ahead, and needs a leader that still drives there.
     """
+    if not view.serving.any():
+        return NONE
     bunched, close, _, _ = view.alerts.headways.limits
     ratio = _ratio(view)
     with np.errstate(invalid="ignore"):
@@ -78,6 +81,8 @@ def bunching(view: View) -> Sightings:
 
 def gap(view: View) -> Sightings:
     """A bus so far behind the one ahead that the stops between wait too long; no other bus is between them."""
+    if not view.serving.any():
+        return NONE
     _, _, wide, far = view.alerts.headways.limits
     ratio = _ratio(view)
     with np.errstate(invalid="ignore"):
@@ -98,6 +103,8 @@ def vehicle_lost(view: View) -> Sightings:
     silent_s = at - fleet.news[:n]
     serving = (fleet.trip_type[:n] == IN_SERVICE) & (fleet.pattern[:n] >= 0)
     v = np.flatnonzero(serving & (silent_s >= alerts.lost_after_s) & (silent_s < FORGOTTEN_S))
+    if not len(v):
+        return NONE
     waited_s = np.minimum(silent_s[v], at - view.state.alive_since)
     source_is_silent = at - view.state.heard >= alerts.source_silent_s
     firm = (waited_s >= alerts.lost_after_s) & (not source_is_silent)
@@ -106,6 +113,8 @@ def vehicle_lost(view: View) -> Sightings:
 
 def vehicle_stopped(view: View) -> Sightings:
     """A vehicle in service that has not moved for long, away from the ends of its route."""
+    if not view.serving.any():
+        return NONE
     fleet, state, alerts = view.city.fleet, view.state, view.alerts
     n = min(len(fleet), len(state.moved_at))
     with np.errstate(invalid="ignore"):
@@ -131,12 +140,16 @@ def no_service(view: View) -> Sightings:
     with np.errstate(invalid="ignore"):
         long = at - np.maximum(since, state.alive_since) >= np.maximum(alerts.no_service_s, MISSED_HEADWAYS * planned_s)
     r = np.flatnonzero(long & ~np.isnan(planned_s))
+    if not len(r):
+        return NONE
     return Sightings.of(r, value=since[r], target=planned_s[r])
 
 
 def detour(view: View) -> Sightings:
     """A stretch of a route that several buses have driven round."""
     found = view.detours()
+    if not found:
+        return NONE
     number, pattern, vehicle = (
         np.array([getattr(d, name) for d in found], dtype=np.int64) for name in ("number", "pattern", "vehicle")
     )
@@ -148,7 +161,7 @@ def source_silent(view: View) -> Sightings:
     """Nothing has been heard of any vehicle."""
     heard = view.state.heard if view.state.heard == view.state.heard else view.city.started_at
     silent = view.at - heard >= view.alerts.source_silent_s
-    return Sightings.of(np.zeros(int(silent), dtype=np.int64), value=np.full(int(silent), heard))
+    return Sightings.of(np.zeros(1, dtype=np.int64), value=np.array([heard])) if silent else NONE
 
 
 # --- inside
