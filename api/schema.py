@@ -311,7 +311,15 @@ VehicleAnswer = create_model("VehicleAnswer", __base__=Answer, data=(Vehicle, ..
 RouteList = _list("RouteList", Route)
 RouteAnswer = create_model("RouteAnswer", __base__=Answer, data=(RouteDetail, ...))
 HeadwayList = _list("HeadwayList", Headway, stops=(list[Headway], ...))  # type: ignore[valid-type]
-IndicatorList = _list("IndicatorList", Indicator, hours=(list[Indicator], ...))  # type: ignore[valid-type]
+IndicatorList = _list(
+    "IndicatorList",
+    Indicator,
+    hours=(list[Indicator], ...),  # type: ignore[valid-type]
+    hours_from=(
+        float | None,
+        Field(description="since when this process knows hours of the clock, POSIX seconds; null: of none yet"),
+    ),
+)
 GroupList = _list("GroupList", Group)
 GroupHeadwayList = _list("GroupHeadwayList", GroupHeadway)
 StopList = _list("StopList", Stop)
@@ -582,6 +590,7 @@ EXAMPLES: dict[Any, Any] = {
             }
         ],
         "hours": [],
+        "hours_from": None,
     },
     HeadwayList: {
         "at": 1764288013.4,

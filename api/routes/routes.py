@@ -52,7 +52,9 @@ async def headways(now: Whole, route_id: str, direction_id: Direction = None) ->
 async def indicators(now: Whole, route_id: str) -> Answer:
     """How regular the route is, per direction: mean headway, its variation, excess wait, bunching, gaps, compliance.
 
-    `data` is the last hour until now; `hours` the last 24 hours of the clock that have closed, oldest first.
+    `data` is the last hour until now; `hours` the last 24 hours of the clock that have closed, oldest first. This
+    process knows them from `hours_from` on, the beginning of the oldest hour that it has heard of for any route; null:
+    of none yet.
     """
     _known(network_of(now), route_id)
 
@@ -64,7 +66,15 @@ async def indicators(now: Whole, route_id: str) -> Answer:
     )
     hours = [row for (route, _), kept in now.indicator_hours.items() if route == route_id for row in kept.values()]
     hours.sort(key=lambda r: (r["window_start"], r["direction_id"] or 0))
-    return answer({"at": now.at, "data": [aged(r) for r in rolling], "hours": [aged(r) for r in hours]})
+    known = [begin for kept in now.indicator_hours.values() for begin in kept]
+    return answer(
+        {
+            "at": now.at,
+            "data": [aged(r) for r in rolling],
+            "hours": [aged(r) for r in hours],
+            "hours_from": min(known, default=None),
+        }
+    )
 
 
 @routes.get("/groups", responses=documented(schema.GroupList), tags=["routes"])

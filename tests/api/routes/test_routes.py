@@ -1,5 +1,5 @@
 from streams import messages
-from tests.api.factory import NOW, bus, headway, positions, record
+from tests.api.factory import NOW, bus, headway, indicator, positions, record
 
 
 async def test_a_route_has_its_patterns_and_its_shape(client):
@@ -46,7 +46,19 @@ async def test_indicators_per_direction(client):
     answer = (await client.get("/v1/routes/1/indicators")).json()
     assert [(r["direction_id"], r["headway_cv"], r["age_s"]) for r in answer["data"]] == [(0, 0.4, 5.0), (1, 0.4, 5.0)]
     assert answer["hours"] == []
+    assert answer["hours_from"] is None
     assert (await client.get("/v1/routes/2/indicators")).json()["data"] == []
+
+
+async def test_indicators_say_since_when_their_hours_are_known(client, view):
+    hours = [NOW - 7200.0, NOW - 3600.0]
+    rows = [indicator(0, window_start=begin, final=True) for begin in hours]
+    view.apply("indicators", record(messages.INDICATOR, *rows), NOW)
+    view.publish(NOW + 1)
+    answer = (await client.get("/v1/routes/1/indicators")).json()
+    assert [r["window_start"] for r in answer["hours"]] == hours
+    assert answer["hours_from"] == hours[0]
+    assert (await client.get("/v1/routes/2/indicators")).json()["hours_from"] == hours[0], "known, but it had no bus"
 
 
 async def test_groups_know_how_far_apart_the_buses_of_all_their_routes_are(client, view):
