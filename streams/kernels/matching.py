@@ -168,6 +168,8 @@ PHASE_DEPTH = 14.0  # the best hypothesis of a phase is kept unless it is this m
 START_M = 250.0  # one that stands no farther along than this may not have begun its run
 TERMINAL_M = 60.0  # the run is at its end this far before the last stop
 REJOIN_M = 3000.0  # a detour comes back within this
+ASTRAY_M = 1000.0  # and seldom lasts longer: beyond, every so many metres speak as strongly for one that gave up
+SWERVE_LOG = -3.0  # leaving the street sideways speaks at most so much against being on it
 LIKELY_M = 40.0  # a vehicle is looked for this much farther along than half again its speed would take it
 ONE_PLACE_M = 150.0  # hypotheses of a pattern this near to each other are one place on it
 EXPECTED_OFFSET = -0.5  # what a good fix costs on a shape in the mean
@@ -232,6 +234,17 @@ def report_log(p, route, direction, pattern, tables, stale):
     ):
         out += np.log(0.1)
     return out
+
+
+@lean
+def swerve_log(way, offset_m, x, y, spread_m):
+    """What it costs a vehicle beside a street, by how far it came sideways (x, y: since the last fix), to be on it.
+
+    GPS error drifts, it does not drive: far beside the street and on its way there, that is the vehicle itself. One fix
+    may have jumped, so it says SWERVE_LOG at the most.
+    """
+    sideways = min(offset_m, np.abs(x * way[1] - y * way[0])) / spread_m
+    return 0.0 if sideways < 2.0 else max(SWERVE_LOG, 2.0 - sideways)
 
 
 @inner
@@ -538,7 +551,9 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
     since = t - ff[ANCHOR_T]
     reported = speed_mps == speed_mps
     obs_speed = speed_mps if reported else (away / since if since >= 4.0 else ff[SPEED])
-    standing = speed_mps < prm.stand_mps if reported else (since >= 10.0 and away < 15.0)
+    standing = (
+        speed_mps < prm.stand_mps if reported else (since >= 10.0 and (away < 15.0 or (dt >= 10.0 and moved < 15.0)))
+    )
     # GPS error drifts: the longer it took, the farther a vehicle must have come for that to say which way it drives.
     sure_m = prm.sigma_m * (3.0 - 2.0 * np.exp(-since / 30.0))
     heading = False
@@ -556,7 +571,10 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
     if heading:
         weigh_heading = min(1.0, (t - ff[HEADING_T]) / prm.heading_tempering_s)
         ff[HEADING_T] = t
-    if frozen:
+    # A fix that is farther away than it can have driven has jumped, there or back: what it says counts for little.
+    fastest = min(prm.max_speed_mps, 2.0 * max(speed_mps, ff[SPEED])) if reported else prm.max_speed_mps
+    jumped = moved > fastest * dt + 3.0 * prm.sigma_m
+    if frozen or jumped:
         weigh_offset *= 0.1
         weigh_heading *= 0.1
     off_network = weigh_offset * prm.off_network + weigh_heading * prm.off_heading
@@ -564,6 +582,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         ff[BASE_T], ff[BASE_X], ff[BASE_Y] = t, x, y
     # Dwells and red lights end; in a jam there is no layover to win by it.
     loiter = -dt / prm.loiter_s if standing and prm.loiter_s <= t - ff[BASE_T] <= LOITER_LOG * prm.loiter_s else 0.0
+    idle = -dt / IDLE_S if standing and IDLE_S <= t - ff[BASE_T] <= LOITER_LOG * IDLE_S else 0.0
     odometer = reported and dt < len(prm.along)
     stops = standing and fi[STANDING] == 0
     stood = standing and (dt < STOOD_S or not stops)  # for all of the step: it has not come here only now
@@ -580,6 +599,9 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         if stood:
             gain *= 0.2
     ease = 1.0 - np.exp(-dt / 15.0)
+    drove = moved > 3.0 * prm.sigma_m and not jumped  # farther than GPS error, however slow in the mean
+    # How far GPS error drifts in this time; and the longer the way, the less is the street's direction known.
+    drift = np.hypot(prm.sigma_m * np.sqrt(2.0 - 2.0 * np.exp(-2.0 * dt / prm.offset_tempering_s)), 0.1 * moved)
 
     # --- evidence: once per change of what is reported
     fell_silent = route < 0 and fi[ROUTE] >= 0
@@ -592,7 +614,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
 
     # --- each hypothesis moves on
     n = 0
-    dead = 0.0
+    dead = off = 0.0
     points = tables.points
     for k in range(fi[N]):
         p, phase, near = int(h[k, H_PATTERN]), int(h[k, H_PHASE]), int(h[k, SEGMENT])
@@ -629,8 +651,13 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             v_now = max(0.0, (new - d) / dt)
             v = speed_mps if reported else (v + ease * (v_now - v) if v == v else v_now)
             cost = _fix_log(tables, segment, offset, heading, east, north, weigh_offset, weigh_heading, prm)
-            cost += loiter
             stop = tables.i[tables.at[PSTOP_START] + p + 1] - 1
+            ending = new >= tables.f[tables.at[PSTOP_DIST_M] + stop] - TERMINAL_M
+            beside = offset > 2.0 * prm.sigma_m and offset > 2.0 * _sigma(tables, segment, prm)
+            if beside and not jumped and not ending:
+                street = tables.segments[segment]
+                cost += swerve_log(street, offset, x - ff[X], y - ff[Y], drift + street[LOOSE])
+            cost += loiter
             if standing and new <= START_M:
                 # It may never have left the terminal.
                 wait = max(0.0, _wait_distance(tables, p, 0.0, x, y) - LAYOVER_M)
@@ -642,7 +669,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                         + weigh_heading * prm.off_heading, offset, 0,
                     )  # fmt: skip
                     log += stay
-            if new >= tables.f[tables.at[PSTOP_DIST_M] + stop] - TERMINAL_M:
+            if ending:
                 stay = -dt / prm.terminal_s
                 follow = tables.i[tables.at[PATTERN_NEXT_IX] + p]
                 beyond = 0.0 if follow >= 0 else length
@@ -666,7 +693,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                         0,
                     )
                 log += stay
-            if offset > 2.0 * _sigma(tables, segment, prm):
+            if beside or (cost < off_network and not ending):
                 n = _push(
                     work, n, p, OFF_ROUTE, d, 0.0, log + np.log(min(0.5, dt / prm.leave_s)) + off_network, offset, near
                 )
@@ -688,7 +715,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                 at, offset, segment = snap_window(
                     points, first, last, 0.0, min(length, 300.0 + prm.max_speed_mps * dt), x, y, first
                 )
-                stay = -dt / (prm.depart_moving_s if obs_speed > 2.0 else prm.depart_standing_s)
+                stay = -dt / (prm.depart_moving_s if obs_speed > 2.0 or drove else prm.depart_standing_s)
                 if offset < 100.0:
                     go = _fix_log(tables, segment, offset, heading, east, north, 1.0, weigh_heading, prm)
                     n = _push(
@@ -701,6 +728,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                 )
             n = _push(work, n, p, LAYOVER, d, 0.0, log + cost, wait, 0)
         elif phase == OFF_ROUTE:
+            off += np.exp(log)
             first, last, length = (
                 tables.i[tables.at[PATTERN_FIRST] + p],
                 tables.i[tables.at[PATTERN_LAST] + p],
@@ -717,15 +745,13 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                 )
                 log += stay
             far = weigh_offset * min(4.0, offset / FAR_M)
-            n = _push(
-                work, n, -1, DEADHEAD, 0.0, 0.0, log + np.log(min(0.5, dt / prm.stray_s)) + off_network, np.nan, 0
-            )
+            astray = dt / prm.stray_s * max(1.0, (at - d) / ASTRAY_M)
+            n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, log + np.log(min(0.5, astray)) + off_network, np.nan, 0)
             n = _push(work, n, p, OFF_ROUTE, d, 0.0, log + off_network + loiter - far, offset, near)
         elif phase == DEADHEAD:
             dead += np.exp(log)
             if t - ff[BASE_T] > BASE_S:
                 n = _push(work, n, -1, AT_BASE, 0.0, 0.0, log + np.log(min(0.5, dt / 60.0)) + off_network, np.nan, 0)
-            idle = -dt / IDLE_S if standing and IDLE_S <= t - ff[BASE_T] <= LOITER_LOG * IDLE_S else 0.0
             n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, log + off_network + idle, np.nan, 0)
         else:
             cost = off_network - (3.0 if t - ff[BASE_T] < 60.0 else 0.0)
@@ -741,6 +767,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         ff[INJECT_T] = t
         pick_up = waited / (prm.pick_up_s if obs_speed < 3.0 else MOVING * prm.pick_up_s)
         share = min(0.5, waited / prm.jump_s) * (1.0 - min(1.0, dead)) + min(0.9, pick_up) * dead
+        share += min(0.5, waited / prm.stray_s) * off
         if fi[SPEAKS] == 1 and route < 0:
             share *= SILENCE
         n = _inject(
@@ -844,6 +871,12 @@ def decide(state, s, tables, prm, said, work):
         if same_route:
             said[P_ROUTE] = route
             said[P_DIRECTION] = direction if same_direction else -1
+        if phase == IN_SERVICE:
+            off = 0.0
+            for k in range(fi[N]):
+                if h[k, H_PHASE] == OFF_ROUTE:
+                    off += work.kept[k, 0]
+            said[P_OFF] = 1 if off > 0.5 * service else 0
         return
     # the pattern: the run's own as long as it is not much the worse one
     p_best, p_mass, run_mass = -1, 0.0, 0.0

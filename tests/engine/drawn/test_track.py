@@ -214,6 +214,45 @@ def test_d04_a_bus_that_comes_back_to_its_route_at_a_stop_visits_it():
     assert at_d[0]["departure_time"] - at_d[0]["arrival_time"] > 30.0
 
 
+def turns_off(drawing, t0, after_m, far_m, **report):
+    """The street to `after_m`, then off it to the north at 8 m/s, a ping every 5 s."""
+    before = ride(drawing, "R", t0, to_m=after_m, speed_mps=8.0, **report)
+    lat, lon = drawing.along("R", after_m)
+    t = before[-1]["timestamp"]
+    steps = range(1, int(far_m / 40.0) + 1)
+    north = [
+        {**before[-1], "timestamp": t + 5.0 * k, "lat": lat + 40.0 * k / 111_195.0, "lon": lon, "bearing_deg": 0.0}
+        for k in steps
+    ]
+    return before, north
+
+
+def test_d05_a_bus_that_turns_off_its_street_is_off_route_at_once():
+    network, drawing = draw("A-----B-----C-----D", routes={"R": "ABCD"}, metres_per_char=150)
+    before, north = turns_off(drawing, seven(network), 700.0, 280.0, route_id="R")
+    places = positions(run(network, [*before, *north]))[len(before) :]
+    assert all(p["off_route"] for p in places[2:])  # 120 m from its street, 15 s after it left it
+
+
+def test_d06_a_fix_that_jumps_aside_is_no_detour():
+    network, drawing = draw("A-----B-----C-----D", routes={"R": "ABCD"}, metres_per_char=150)
+    pings = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)
+    for k in (20, 40, 41):
+        pings[k]["lat"] += 200.0 / 111_195.0
+    places = positions(run(network, pings))
+    assert not any(p["off_route"] for p in places)
+    assert len({p["trip_id_performed"] for p in places[3:-3]}) == 1
+
+
+def test_d07_a_bus_of_unknown_route_is_seen_to_leave_it_too():
+    network, drawing = town()
+    before, north = turns_off(drawing, seven(network), 300.0, 280.0)
+    places = positions(run(network, [*before, *north]))
+    aside = places[len(before) + 2 :]
+    assert all(p["route_id"] is None or p["off_route"] for p in aside)
+    assert all(p["off_route"] and p["trip_type"] == "In service" for p in aside)
+
+
 def test_e01_bad_fixes_are_kept_out_and_told_by_name():
     network, drawing = draw("A-----B-----C", routes={"R": "ABC"}, metres_per_char=100)
     pings = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)
@@ -327,6 +366,33 @@ def test_f05_a_street_that_stops_are_only_joined_by_is_no_detour():
     assert {p["trip_type"] for p in said[3:-5]} == {"In service"}
 
 
+def test_f06_a_bus_that_crept_forward_and_stands_waits():
+    network, drawing = draw("A-----B-----C", routes={"R": "ABC", "R-back": "CBA"}, metres_per_char=100)
+    t0 = seven(network)
+    out = ride(drawing, "R", t0, route_id="R", speed_mps=8.0, every_s=60.0)
+    t = out[-1]["timestamp"]
+    lat, lon = drawing.at("C")
+    crept = [0.0, 12.0, 24.0, 36.0, *[36.0] * 12]  # metres, a ping a minute; no speed is reported
+    wait = [
+        {**out[-1], "timestamp": t + 60.0 * (k + 1), "lat": lat, "lon": lon - m / 111_195.0}
+        for k, m in enumerate(crept)
+    ]
+    pings = [{k: v for k, v in ping.items() if k not in ("speed_mps", "bearing_deg")} for ping in [*out, *wait]]
+    types = said_of(run(network, pings), "trip_type")
+    assert set(types[-10:]) == {"Layover"}
+
+
+def test_f07_a_bus_that_leaves_its_terminal_slowly_has_left_it():
+    network, drawing = draw("A-----B-----C", routes={"R": "ABC", "R-back": "CBA"}, metres_per_char=100)
+    t0 = seven(network)
+    wait = stand(drawing.at("A"), t0 - 600.0, 600.0, route_id="R")
+    leaves = ride(drawing, "R", t0 + 60.0, from_m=60.0, route_id="R", speed_mps=1.6, every_s=60.0)
+    pings = [{k: v for k, v in p.items() if k not in ("speed_mps", "bearing_deg")} for p in [*wait, *leaves]]
+    types = said_of(run(network, pings), "trip_type")
+    assert types[len(wait) - 1] == "Layover"
+    assert set(types[len(wait) + 1 : len(wait) + 5]) == {"In service"}
+
+
 def test_g01_a_bus_that_names_no_route_has_served_the_stops_before_the_fork():
     network, drawing = fork()
     t0 = seven(network)
@@ -372,7 +438,7 @@ def test_g04_a_bus_that_moves_about_at_its_terminal_has_not_begun_a_run():
     report = {"route_id": "R"}
     up = ride(drawing, "R", t0, to_m=250.0, speed_mps=4.0, **report)
     bay = stand((up[-1]["lat"], up[-1]["lon"]), up[-1]["timestamp"] + 5.0, 1500.0, **report)
-    goes = ride(drawing, "R", bay[-1]["timestamp"] + 5.0, speed_mps=8.0, **report)
+    goes = ride(drawing, "R", bay[-1]["timestamp"] + 60.0, speed_mps=8.0, **report)
     said = run(network, [*up, *bay, *goes])
     runs = {row["trip_id_performed"] for row in last_words(said)["passings"].values()}
     assert len(runs) == 1
