@@ -66,4 +66,4 @@ def test_a_worse_odometer_makes_the_fix_count_for_more(sigma_m, tempering_s, odo
 def test_the_kernels_see_one_row_of_each_point():
     network, _ = draw("A-----B", routes={"R": "AB"}, metres_per_char=100)
     tables = tables_of(network)
-    assert tables.segments.shape == (len(tables.points), 3)
+    assert tables.segments.shape == (len(tables.points), 4)

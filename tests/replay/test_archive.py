@@ -82,7 +82,7 @@ def test_what_was_served_is_scored_like_the_replay_that_it_comes_from(gathered: 
     assert both.height > 0.85 * ours.rows.height
     off = (both["told"] - both["told_served"]).abs()
     assert off.median() <= 5.0
-    assert off.quantile(0.9) < 45.0
+    assert off.quantile(0.9) < 60.0
     seen = both.filter(pl.col("actual").is_not_null() & pl.col("actual_served").is_not_null())
     assert seen.height > 0.9 * both["actual"].is_not_null().sum() > 100
     assert (seen["actual"] - seen["actual_served"]).abs().quantile(0.95) < 15.0  # seen every 20 s instead of 5
