@@ -638,7 +638,7 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
                     until = clock[v, NEWEST] + 0.99
                     if now - clock[v, HEARD] >= prm.silent_s and clock[v, UNTIL] < until:
                         if facts.counts[TOLD, 0] + room[0] > facts.passings.shape[1]:
-                            continue  # at the next point of the grid
+                            return i  # the grid has not moved on: those that are left come with the next call
                         head = STATES * v + HEAD
                         _withdraw_void(facts, fleet.state.ff[head], fleet.state.fi[head], tally, v, record)
                         clock[v, UNTIL] = until
