@@ -10,6 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from streams.jit import inner, lean
+from streams.kernels.deciding import (
+    P_DIST,
+    P_OFF,
+    P_PATTERN,
+    P_PHASE,
+    P_SPEED,
+)
 from streams.kernels.matching import (
     AT_BASE,
     BEFORE_D,
@@ -25,11 +32,6 @@ from streams.kernels.matching import (
     LAST_TRIP,
     LAYOVER,
     NEXT_GATE,
-    P_DIST,
-    P_OFF,
-    P_PATTERN,
-    P_PHASE,
-    P_SPEED,
     PASSED,
     RUN_D,
     RUN_DAY,
@@ -462,7 +464,7 @@ def _recognised(ff, fi, tables, prm, way, n, p, dist_m, t):
 
 @lean
 def follow(state, s, t, said, reported_trip, tables, prm, times, way, n, facts, to):
-    """Take the run of filter state `s` on to what `matching.decide` says at time `t`; notes what it passes.
+    """Take the run of filter state `s` on to what `deciding.decide` says at time `t`; notes what it passes.
 
     way  where the vehicle was before, way[:n] (recall.py); looked at where a run begins. A run that is recognised late
          has passed what lies along it, and what was told of another run meanwhile is void.

@@ -11,6 +11,19 @@ from typing import NamedTuple
 import numpy as np
 
 from streams.jit import inner, lean, prefetch
+from streams.kernels.deciding import (
+    P_CANDIDATES,
+    P_DIRECTION,
+    P_DIST,
+    P_OFF,
+    P_OFFSET,
+    P_PATTERN,
+    P_PHASE,
+    P_PROBABILITY,
+    P_ROUTE,
+    P_SPEED,
+    decide,
+)
 from streams.kernels.gates import (
     C_CELL,
     C_DAY,
@@ -48,16 +61,6 @@ from streams.kernels.matching import (
     NF,
     NH,
     NI,
-    P_CANDIDATES,
-    P_DIRECTION,
-    P_DIST,
-    P_OFF,
-    P_OFFSET,
-    P_PATTERN,
-    P_PHASE,
-    P_PROBABILITY,
-    P_ROUTE,
-    P_SPEED,
     RUN_D,
     RUN_DAY,
     RUN_N,
@@ -78,7 +81,6 @@ from streams.kernels.matching import (
     VOIDS_KEPT,
     N,
     State,
-    decide,
     match,
 )
 from streams.kernels.recall import AT_S, EAST_M, NORTH_M, WRAP, keep, tenths, trails

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine.tables import TimesOf, params_of, tables_of
+from streams.kernels import deciding, tracking
 from streams.kernels import matching as m
-from streams.kernels import tracking
 from streams.settings import Track as TrackSettings
 from tests.drawing import draw
 
@@ -40,7 +40,7 @@ class Beam:
         return t
 
     def say(self):
-        m.decide(self.state, 0, self.tables, self.params, self.said, self.work)
+        deciding.decide(self.state, 0, self.tables, self.params, self.said, self.work)
         return self.said
 
     def weights(self):
@@ -96,8 +96,8 @@ def test_the_direction_of_driving_decides_the_direction():
         beam = Beam(network, drawing)
         beam.drive(key, 0.0, 200.0, 600.0)
         said = beam.say()
-        assert said[m.P_PATTERN] == drawing.pattern_ix(key)
-        assert said[m.P_PROBABILITY] > 0.95
+        assert said[deciding.P_PATTERN] == drawing.pattern_ix(key)
+        assert said[deciding.P_PROBABILITY] > 0.95
 
 
 def test_a_bearing_tells_the_direction_at_once():
@@ -116,12 +116,12 @@ def test_on_a_shared_street_the_timetable_speaks_and_candidates_are_told():
     frequent = beam.share(m.IN_SERVICE, drawing.pattern_ix("R"))
     rare = beam.share(m.IN_SERVICE, drawing.pattern_ix("S"))
     assert 2.0 < frequent / rare < 6.0  # four times as many buses of R
-    assert said[m.P_PROBABILITY] >= 0.6
+    assert said[deciding.P_PROBABILITY] >= 0.6
     picky = Beam(network, drawing, match_threshold=0.95)
     picky.drive("R", 0.0, 200.0, 900.0)
     said = picky.say()
-    assert said[m.P_ROUTE] == -1
-    assert said[m.P_CANDIDATES] >= 2
+    assert said[deciding.P_ROUTE] == -1
+    assert said[deciding.P_CANDIDATES] >= 2
     assert picky.work.rank[0, 1] >= picky.work.rank[1, 1]
 
 
@@ -130,7 +130,7 @@ def test_after_the_fork_it_is_known():
     for key in ("R", "S"):
         beam = Beam(network, drawing)
         beam.drive(key, 0.0, 200.0, float(network.pattern_length_m[drawing.pattern_ix(key)]) - 120.0)
-        assert beam.say()[m.P_PATTERN] == drawing.pattern_ix(key)
+        assert beam.say()[deciding.P_PATTERN] == drawing.pattern_ix(key)
 
 
 def test_what_is_reported_counts_once_and_may_be_a_lie():
@@ -138,7 +138,7 @@ def test_what_is_reported_counts_once_and_may_be_a_lie():
     r, s = network.route_ix["R"], drawing.pattern_ix("S")
     beam = Beam(network, drawing)
     t = beam.drive("S", 0.0, 200.0, 800.0, route=r)
-    assert beam.say()[m.P_ROUTE] == r
+    assert beam.say()[deciding.P_ROUTE] == r
     told = beam.share(m.IN_SERVICE, drawing.pattern_ix("R"))
     beam.drive("S", t, 840.0, 1200.0, route=r)
     assert beam.share(m.IN_SERVICE, drawing.pattern_ix("R")) == pytest.approx(told, abs=0.1)
@@ -168,7 +168,7 @@ def test_two_hours_in_service_stay_in_service(every_s):
         error = error * pull + rng.normal(0.0, 12.0, 2) * np.sqrt(1 - pull**2)
         lat, lon = drawing.along("R", d)
         assert beam.see(t, (lat + error[0] / 111_195, lon + error[1] / 110_500)) == m.USED
-        said += beam.say()[m.P_PHASE] == m.IN_SERVICE
+        said += beam.say()[deciding.P_PHASE] == m.IN_SERVICE
         n += 1
         t, d = t + every_s, min(d + 0.25 * every_s, 1900.0)  # a crawl: a jam is not a layover
     assert said / n >= 0.99
@@ -186,7 +186,7 @@ def test_layover_is_born_at_terminals_only():
     assert mid.share(m.LAYOVER) < 0.01
     assert terminal.share(m.LAYOVER, drawing.pattern_ix("R-back")) > 0.7
     terminal.drive("R-back", u + 300.0, 40.0, 400.0)
-    assert terminal.say()[m.P_PATTERN] == drawing.pattern_ix("R-back")
+    assert terminal.say()[deciding.P_PATTERN] == drawing.pattern_ix("R-back")
 
 
 def test_off_its_route_and_back():
@@ -232,4 +232,4 @@ def test_drift_while_standing_is_no_progress():
     for k in range(100):
         lat, lon = drawing.along("R", 600.0 + rng.normal(0.0, 12.0))
         beam.see(t + 5.0 * k, (lat, lon), speed=0.0)
-    assert abs(beam.say()[m.P_DIST] - 600.0) < 25.0
+    assert abs(beam.say()[deciding.P_DIST] - 600.0) < 25.0
