@@ -325,6 +325,14 @@ async def test_everything_can_be_reached_by_keyboard(room):
     await expect(room.page.locator("#route-detail .ladder [data-bus]")).to_have_count(3)
 
 
+async def test_minutes_and_seconds_carry_over(room):
+    await room.open()
+    said = await room.page.evaluate(
+        "import('/format.js').then(({short}) => [0, 59.4, 59.6, 119.6, 1800, -888.2, null].map(short))"
+    )
+    assert said == ["0:00", "0:59", "1:00", "2:00", "30:00", "−14:48", "–"]
+
+
 async def test_a_service_that_goes_away_shows(room):
     await room.open()
     await expect(room.page.locator("#status")).to_have_attribute("data-state", "live")

@@ -26,9 +26,12 @@ export function duration(s) {
   return `${sign}${Math.floor(t / 3600)} h ${String(Math.floor((t % 3600) / 60)).padStart(2, "0")} min`;
 }
 
-/** 2:05 for the ladder, where there is little room */
-export const short = (s) =>
-  s === null || s === undefined ? "–" : `${Math.floor(s / 60)}:${String(Math.round(s % 60) % 60).padStart(2, "0")}`;
+/** 2:05 for the ladder and the table of a route, where there is little room */
+export function short(s) {
+  if (s === null || s === undefined) return "–";
+  const t = Math.round(Math.abs(s));
+  return `${s < 0 ? "−" : ""}${Math.floor(t / 60)}:${String(t % 60).padStart(2, "0")}`;
+}
 
 export const percent = (x) => (x === null || x === undefined ? "–" : `${Math.round(x * 100)} %`);
 export const fixed = (x, digits) => (x === null || x === undefined ? "–" : x.toFixed(digits));

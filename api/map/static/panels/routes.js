@@ -72,7 +72,7 @@ function measures(indicators, network) {
     row("Headway", (i) => short(i.headway_mean_s), "mean, min:s"),
     row("Planned", (i) => short(i.scheduled_headway_s), "min:s"),
     row("Headway CV", (i) => fixed(i.headway_cv, 2), "standard deviation of headways over their mean; 0 is even, 1 is random"),
-    row("Excess wait", (i) => duration(i.excess_wait_s), "mean wait beyond the planned one"),
+    row("Excess wait", (i) => short(i.excess_wait_s), "mean wait beyond the planned one, min:s"),
     row("Bunched", (i) => percent(i.share_bunched)),
     row("Gaps", (i) => percent(i.share_gapped)),
     row("Headways seen", (i) => i.n_headways, "headways these figures rest on"));
