@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from dataclasses import fields
 from datetime import date
+from functools import lru_cache
 
 import numpy as np
 
@@ -36,6 +37,7 @@ def params_of(settings: TrackSettings) -> Params:
     return Params(**values, along=along_gains(settings))
 
 
+@lru_cache(maxsize=16)  # a third of a second each, and every tracker of a process has the same
 def along_gains(settings: TrackSettings) -> Array:
     """Gains of the filter of (place, GPS error) along a route when speed is reported, f8 (ALONG_S, 5).
 

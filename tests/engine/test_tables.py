@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.engine.tables import ALONG_S, along_gains, headings, looseness, tables_of
@@ -52,6 +52,7 @@ def test_only_lines_that_join_stops_are_loose(shapes, loose):
 
 
 @given(st.floats(1.0, 50.0), st.floats(10.0, 300.0), st.floats(0.01, 10.0))
+@settings(max_examples=15)  # two thirds of a second each
 def test_a_worse_odometer_makes_the_fix_count_for_more(sigma_m, tempering_s, odometry):
     base = TrackSettings(sigma_m=sigma_m, offset_tempering_s=tempering_s, odometry_m2_s=odometry)
     good, bad = along_gains(base), along_gains(replace(base, odometry_m2_s=4.0 * odometry))

@@ -54,7 +54,11 @@ def node() -> Path:
             bundle = 'module.exports = require("./dist/minimal/protobuf.js");'
             (made / "node_modules" / "protobufjs" / "minimal.js").write_text(bundle)
             (made / "read.js").write_text(READ)
-            made.rename(folder)
+            try:
+                made.rename(folder)
+            except OSError:  # the other half of a parallel run was quicker
+                if not folder.is_dir():
+                    raise
     return folder
 
 
