@@ -37,7 +37,7 @@ class Samples:
     visits: pl.DataFrame  # of `visits_of`: what the tracker found
     owed: int  # bus in service x stop ahead x minute
     answered: int  # of those, with an estimate
-    known_until: float  # end of the recording
+    known_until: float  # what came after this was not seen: end of the recording, or of what is known of arrivals
 
 
 def table(run: Path, which: Table) -> pl.LazyFrame:
@@ -88,7 +88,9 @@ def served(run: Path, truth: Path | None = None, skip_s: float = 0.0) -> Samples
     )
     due = owed(actual, since, last)
     answered = due.join(rows.select("made_at", "visit"), on=["made_at", "visit"], how="semi").height
-    return Samples(rows.drop("visit"), visits, due.height, answered, last)
+    # A few pings that come late carry record time on for minutes in which nobody is seen to arrive.
+    seen = actual.select(pl.col("arrival").max()).item()
+    return Samples(rows.drop("visit"), visits, due.height, answered, last if seen is None else min(seen, last))
 
 
 def visits_of(run: Path) -> pl.DataFrame:

@@ -285,7 +285,7 @@ def command(
       MBTA      0-3 min ±60 s, 3-6 -90/+120, 6-12 -150/+210, 12-30 -240/+360; mean of the four
       early side: the bus came before it was said to. Windows go by the actual time left.
       MAE, bias (positive: buses come later than said) and wobble (change from minute to minute): next half hour
-      80 % interval by predicted time left, among estimates whose p90 lies before the recording's end
+      80 % interval by predicted time left, among estimates whose p90 lies before the last arrival that was seen
     \b
     Baselines, from where the bus is: the timetable's running times; the mean of the last three buses on each
     link; the timetable, told early by the same rule as ours.

@@ -89,8 +89,9 @@ def test_counts_of_what_was_served(tmp_path: Path) -> None:
     statement after the arrival at 1, and one for a stop that the bus never came to."""
     statements = [said(55, 1, 130), said(178, 1, 190), said(55, 2, 200), said(115, 2, 200), said(175, 2, 205)]
     statements += [said(55, 3, 400)]
-    other = [said(1000, 1, 1100, "2026-03-10:w:1", "w")]  # the recording goes on
-    run_of(tmp_path, statements + other, [came(0, 10), came(1, 130), came(2, 200)])
+    run = "2026-03-10:w:1"
+    other = [said(1000, 1, 1100, run, "w")]  # the recording goes on
+    run_of(tmp_path, statements + other, [came(0, 10), came(1, 130), came(2, 200), came(0, 990, run, "w")])
     found = score(served(tmp_path), {})
     assert (found.answered, found.owed) == (4, 5)
     assert found.completeness == pytest.approx(80.0)
@@ -104,6 +105,14 @@ def test_counts_of_what_was_served(tmp_path: Path) -> None:
     )  # what stood after the arrival says nothing; of the other bus nothing is known yet
     assert found.intervals.coverage[-1] == pytest.approx(100.0)
     assert found.intervals.early[-1] == pytest.approx(0.0)
+
+
+def test_what_would_have_come_after_the_last_arrival_that_was_seen_is_not_late(tmp_path: Path) -> None:
+    """Late pings carry record time on to 600 s; nobody was seen to arrive after 130 s."""
+    statements = [said(0, 1, 100), said(0, 2, 105), said(0, 3, 400), said(600, 4, 700)]
+    run_of(tmp_path, statements, [came(1, 110), came(2, 130)])
+    found = score(served(tmp_path), {}).intervals
+    assert (found.n[-1], found.coverage[-1], found.late[-1]) == (2, 50.0, 50.0)
 
 
 def test_figures_by_bin_say_how_many_they_are_of(tmp_path: Path) -> None:
