@@ -1,8 +1,8 @@
-"""What is said of a beam: what is likely enough, else what the likely have in common."""
+"""What is said of a beam: a route and direction that is likely enough, else a route alone, else what may be."""
 
 import numpy as np
 
-from streams.jit import lean
+from streams.jit import inner, lean
 from streams.kernels.matching import (
     AT_BASE,
     DEADHEAD,
@@ -24,6 +24,7 @@ from streams.kernels.tables import (
     PATTERN_ROUTE_IX,
 )
 
+HELD = 0.4  # what a run drives is said as long as it has this weight: less than it takes to say it at first
 KEEP_PATTERN = 0.1  # a run stays on its pattern while that is no less likely than this beside another of its way
 
 # what is published of a beam
@@ -33,9 +34,23 @@ KEEP_PATTERN = 0.1  # a run stays on its pattern while that is no less likely th
 UNDECIDED = -1
 
 
+@inner
+def _likeliest_route(ranks, work):
+    """The route whose ways, of work.rank[:ranks], together have the most weight; and that weight."""
+    best, best_mass = -1, 0.0
+    for j in range(ranks):
+        mass = 0.0
+        for i in range(ranks):
+            if work.rank[i, 2] == work.rank[j, 2]:
+                mass += work.rank[i, 1]
+        if mass > best_mass:
+            best, best_mass = int(work.rank[j, 2]), mass
+    return best, best_mass
+
+
 @lean
 def decide(state, s, tables, prm, said, work):
-    """What a beam says: phase, route, direction, pattern and place where one is likely enough, else what is common.
+    """What a beam says: phase, route, direction, pattern and place where one is likely enough, else the route alone.
 
     Call it after `match` with the same room to work in: `work.kept` holds the weights.
 
@@ -87,36 +102,26 @@ def decide(state, s, tables, prm, said, work):
         if j == ranks:
             work.rank[j, 0] = route_dir
             work.rank[j, 1] = 0.0
+            work.rank[j, 2] = tables.i[tables.at[PATTERN_ROUTE_IX] + int(h[k, H_PATTERN])]
             ranks += 1
         work.rank[j, 1] += work.kept[k, 0]
     for i in range(1, ranks):
         j = i
         while j > 0 and work.rank[j - 1, 1] < work.rank[j, 1]:
-            keep, keep_mass = work.rank[j, 0], work.rank[j, 1]
-            work.rank[j, 0], work.rank[j, 1] = work.rank[j - 1, 0], work.rank[j - 1, 1]
-            work.rank[j - 1, 0], work.rank[j - 1, 1] = keep, keep_mass
+            for c in range(3):
+                keep = work.rank[j, c]
+                work.rank[j, c] = work.rank[j - 1, c]
+                work.rank[j - 1, c] = keep
             j -= 1
     run = fi[RUN_PATTERN]
     best = work.rank[0, 0]
     held = run >= 0 and tables.i[tables.at[PATTERN_ROUTE_DIR_IX] + run] == best
-    if work.rank[0, 1] < (0.4 if held else prm.match_threshold):
+    if work.rank[0, 1] < (HELD if held else prm.match_threshold):
         said[P_CANDIDATES] = ranks
-        # the part that all candidates share
-        route, direction = -1, -1
-        same_route, same_direction = True, True
-        for j in range(ranks):
-            for k in range(fi[N]):
-                p = int(h[k, H_PATTERN])
-                if p >= 0 and tables.i[tables.at[PATTERN_ROUTE_DIR_IX] + p] == work.rank[j, 0]:
-                    r, w = tables.i[tables.at[PATTERN_ROUTE_IX] + p], tables.i[tables.at[PATTERN_DIRECTION] + p]
-                    if j == 0:
-                        route, direction = r, w
-                    same_route = same_route and r == route
-                    same_direction = same_direction and w == direction
-                    break
-        if same_route:
-            said[P_ROUTE] = route
-            said[P_DIRECTION] = direction if same_direction else -1
+        route, mass = _likeliest_route(ranks, work)
+        held = run >= 0 and tables.i[tables.at[PATTERN_ROUTE_IX] + run] == route
+        if mass >= (HELD if held else prm.match_threshold):
+            said[P_ROUTE], said[P_PROBABILITY] = route, mass
         if phase == IN_SERVICE:
             off = 0.0
             for k in range(fi[N]):
@@ -177,7 +182,7 @@ def decide(state, s, tables, prm, said, work):
                 and abs(h[k, DIST] - h[choice, DIST]) <= ONE_PLACE_M
             ):
                 here += work.kept[k, 0]
-        if here >= (0.4 if choice == held_at else prm.match_threshold) * on:
+        if here >= (HELD if choice == held_at else prm.match_threshold) * on:
             said[P_DIST] = h[choice, DIST]
             said[P_OFFSET] = work.kept[choice, 1]
             said[P_SPEED] = h[choice, SPEED_ALONG]

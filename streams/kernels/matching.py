@@ -139,7 +139,7 @@ class Work(NamedTuple):
     h: Array  # f8 (WORK, NH + 1), hypotheses in the making
     order: Array  # i4 (WORK,)
     near: Array  # f8 (MAX_CANDIDATES, 4), see candidates.near_shapes
-    rank: Array  # f8 (MAX_BEAM + 4, 2), route_dirs and their weight
+    rank: Array  # f8 (MAX_BEAM + 4, 3), route_dirs, their weight and route
     kept: Array  # f8 (MAX_BEAM, 2), weight and offset of the state's hypotheses after a step
 
 
@@ -149,7 +149,7 @@ def work() -> Work:
         np.zeros((WORK, NH + 1)),
         np.zeros(WORK, np.int32),
         np.zeros((MAX_CANDIDATES, 4)),
-        np.zeros((MAX_BEAM + 4, 2)),
+        np.zeros((MAX_BEAM + 4, 3)),
         np.zeros((MAX_BEAM, 2)),
     )
 

@@ -125,6 +125,38 @@ def test_on_a_shared_street_the_timetable_speaks_and_candidates_are_told():
     assert picky.work.rank[0, 1] >= picky.work.rank[1, 1]
 
 
+def test_a_route_is_said_that_its_ways_have_together():
+    network, drawing = fork()
+    r, s = network.route_ix["R"], network.route_ix["S"]
+
+    def say(weights, run=-1, **settings):
+        beam = Beam(network, drawing, **settings)
+        state = beam.state
+        state.fi[0, m.N], state.fi[0, m.RUN_PATTERN] = len(weights), run
+        for k, (key, weight) in enumerate(weights):
+            state.h[0, k, m.H_PATTERN], state.h[0, k, m.H_PHASE] = drawing.pattern_ix(key), m.IN_SERVICE
+            state.h[0, k, m.LOG], beam.work.kept[k, 0] = np.log(weight), weight
+        return beam.say(), beam.work.rank
+
+    said, rank = say([("R", 0.45), ("R-back", 0.35), ("S", 0.2)])
+    assert (said[deciding.P_ROUTE], said[deciding.P_DIRECTION], said[deciding.P_PATTERN]) == (r, -1, -1)
+    assert said[deciding.P_PROBABILITY] == pytest.approx(0.8)
+    assert said[deciding.P_CANDIDATES] == 3
+    np.testing.assert_allclose(rank[:3, 1], [0.45, 0.35, 0.2])
+    # the likeliest way need not be of the likeliest route
+    said, rank = say([("S", 0.36), ("R", 0.34), ("R-back", 0.3)])
+    assert (said[deciding.P_ROUTE], rank[0, 2]) == (r, s)
+    said, _ = say([("S", 0.36), ("R", 0.34), ("R-back", 0.3)], match_threshold=0.7)
+    assert said[deciding.P_ROUTE] == -1
+    assert said[deciding.P_PROBABILITY] == pytest.approx(1.0)  # of the phase: it is all that is said
+    # what a run drives is said for longer than it takes to say it at first
+    weights = [("S", 0.52), ("R", 0.25), ("R-back", 0.23)]
+    assert say(weights)[0][deciding.P_ROUTE] == -1
+    weights = [("S", 0.38), ("S-back", 0.12), ("R", 0.27), ("R-back", 0.23)]
+    assert say(weights)[0][deciding.P_ROUTE] == -1
+    assert say(weights, run=drawing.pattern_ix("S"))[0][deciding.P_ROUTE] == s
+
+
 def test_after_the_fork_it_is_known():
     network, drawing = fork()
     for key in ("R", "S"):
