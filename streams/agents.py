@@ -6,6 +6,10 @@ itself which record comes next: records below it are done and skipped, records m
 the log by a reader of our own. Its state is dropped when a step raises or the partition moves, and comes back from
 the newest snapshot. A snapshot is written after every output it includes is confirmed, and the group's offset is
 committed after the snapshot. What is sent twice after a crash is the same bytes, because a stage is deterministic.
+
+A stage works in a thread of its own: kernels run without the interpreter's lock, so two stages and the network keep
+two cores busy, and a long step holds up no heartbeat. One thread for each stage, because its buffers are shared by its
+partitions.
 """
 
 import asyncio
@@ -17,7 +21,8 @@ import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from concurrent.futures import Executor
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from aiokafka.errors import KafkaError
@@ -27,6 +32,8 @@ from streams.engine.stage import Output, Record, Stage
 from streams.metrics import StageMetrics
 from streams.settings import Worker, WrongSetting
 from streams.snapshots import Snapshot
+
+_T = TypeVar("_T")
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +91,7 @@ class PartitionRunner:
 
     partitions  of the input topic
     network     hash of the network the stage works with
+    thread      where the stage works: one thread, shared by all partitions of the stage
     """
 
     def __init__(
@@ -92,6 +100,7 @@ class PartitionRunner:
         partition: int,
         partitions: int,
         network: str,
+        thread: Executor,
         wires: Wires,
         settings: Worker,
         metrics: StageMetrics,
@@ -102,12 +111,15 @@ class PartitionRunner:
         self.network = network
         self.next_offset = 0
         self.record_time = math.nan
+        self._thread = thread
         self._wires = wires
         self._settings = settings
         self._metrics = metrics
         self._state: Any = None
+        self.counts: dict[str, int] = {}  # what the state has counted, rejects by reason among it
         self._generation = 0
         self._quiet_until = 0
+        self._sending: asyncio.Task[None] | None = None  # what the last step put out
         self._pending: list[asyncio.Future[Any]] = []
         self._saving: asyncio.Task[None] | None = None
         self._saved = -1
@@ -133,6 +145,9 @@ class PartitionRunner:
                     return
                 except _Closing:
                     return
+                except asyncio.CancelledError:
+                    self._drop()  # the thread goes on with this state, and nobody tells what comes of it
+                    raise
                 except _StepFailed:
                     await self._settle()
                     self._drop()
@@ -149,18 +164,12 @@ class PartitionRunner:
             await self._settle()
             try:
                 if self._state is not None and self.next_offset != self._saved:
-                    await self._save(self._snapshot(), self._take_pending())
+                    await self._save(await self._snapshot(), self._take_pending())
             except (KafkaError, OSError) as error:
                 log.warning("%s: no last snapshot (%r); the next owner repeats some work", self._name, error)
             finally:
                 self._drop()
                 self._metrics.forget(self.partition)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """What the stage's state has counted, rejects by reason among it; empty where it counts nothing."""
-        counted = getattr(self._state, "counts", None)
-        return counted if isinstance(counted, dict) else {}
 
     @property
     def restored(self) -> bool:
@@ -193,9 +202,10 @@ class PartitionRunner:
     def _drop(self) -> None:
         self._state = None
         self._pending = []
-        if self._saving is not None:
-            self._saving.cancel()
-            self._saving = None
+        for task in (self._sending, self._saving):
+            if task is not None:
+                task.cancel()
+        self._sending = self._saving = None
 
     async def _advance(self, records: Sequence[Record]) -> None:
         if self._state is None:
@@ -225,19 +235,22 @@ class PartitionRunner:
             log.info("%s: catching up, %.0f min behind", self._name, behind_s / 60)
 
     async def _steps(self, records: Sequence[Record]) -> None:
+        """Step through records. While one step works, what the one before it put out is being sent."""
         at = 0
-        while at < len(records):
-            if self._closing:
-                raise _Closing
-            offset = records[at].offset
-            if self._failures.get(offset, 0) >= self._settings.max_failures:
-                await self._give_up(records[at])
-                at += 1
-            else:
-                n = self._chunk(records[at : at + self._settings.batch_records])
-                await self._step(records[at : at + n])
-                at += n
-            self._maybe_snapshot()
+        try:
+            while at < len(records):
+                if self._closing:
+                    raise _Closing
+                if self._failures.get(records[at].offset, 0) >= self._settings.max_failures:
+                    await self._give_up(records[at])
+                    at += 1
+                else:
+                    n = self._chunk(records[at : at + self._settings.batch_records])
+                    await self._step(records[at : at + n])
+                    at += n
+                await self._maybe_snapshot()
+        finally:
+            await self._sent()
 
     def _chunk(self, records: Sequence[Record]) -> int:
         """How many of these the next step takes: one where a step raised, else what is not too much to hold at once."""
@@ -251,9 +264,8 @@ class PartitionRunner:
         return len(records)
 
     async def _step(self, records: Sequence[Record]) -> None:
-        started = time.perf_counter()
         try:
-            outputs = self.stage.step(self._state, records)
+            outputs, took_s = await self._in_thread(self._timed_step, self._state, records)
         except Exception:
             first, last = records[0].offset, records[-1].offset
             self._metrics.failures.inc()
@@ -262,11 +274,26 @@ class PartitionRunner:
             self._alone.update(r.offset for r in records)
             log.exception("%s: the step raised at offsets %d to %d", self._name, first, last)
             raise _StepFailed from None
-        self._metrics.step(time.perf_counter() - started)
+        self._metrics.step(took_s)
         self._metrics.records_in.labels(str(self.partition)).inc(len(records))
-        await self._send(outputs, {r.offset: r.record_time for r in records})
+        self._note_counts()
         self._done(records[-1])
-        await asyncio.sleep(0)  # the network gets its turn between two steps
+        await self._sent()
+        self._sending = asyncio.create_task(self._send(outputs, {r.offset: r.record_time for r in records}))
+        self._sending.add_done_callback(_retrieve)
+
+    def _timed_step(self, state: Any, records: Sequence[Record]) -> tuple[list[Output], float]:
+        started = time.perf_counter()
+        outputs = self.stage.step(state, records)
+        return outputs, time.perf_counter() - started
+
+    async def _in_thread(self, call: Callable[..., _T], *args: Any) -> _T:
+        """Have the stage's thread do this, while the loop goes on."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
+    def _note_counts(self) -> None:
+        """A copy, because the thread may be counting when somebody looks."""
+        self.counts = dict(getattr(self._state, "counts", {}))
 
     def _done(self, record: Record) -> None:
         self.next_offset = record.offset + 1
@@ -289,24 +316,32 @@ class PartitionRunner:
             await asyncio.gather(*self._pending[:half])
             del self._pending[:half]
 
+    async def _sent(self) -> None:
+        """Wait until the producer has what the last step put out."""
+        if self._sending is not None:
+            sending, self._sending = self._sending, None
+            await sending
+
     async def _give_up(self, record: Record) -> None:
         """A record that makes every step raise must not hold up the others."""
+        await self._sent()
         log.error("%s: offset %d is rejected as ENGINE_ERROR", self._name, record.offset)
         self._metrics.engine_errors.inc()
         await self._send(engine_error(self.stage, self.partition, record), {record.offset: record.record_time})
         self._done(record)
         self._snapshot_at = 0.0  # so that a crash now does not go through the failures again
 
-    def _maybe_snapshot(self) -> None:
+    async def _maybe_snapshot(self) -> None:
         if self._saving is not None and self._saving.done():
             saving, self._saving = self._saving, None
             saving.result()
         if self._saving is None and time.monotonic() >= self._snapshot_at and self.next_offset != self._saved:
             self._snapshot_at = time.monotonic() + self._settings.snapshot_every_s
-            self._saving = asyncio.create_task(self._save(self._snapshot(), self._take_pending()))
+            await self._sent()
+            self._saving = asyncio.create_task(self._save(await self._snapshot(), self._take_pending()))
             self._saving.add_done_callback(_retrieve)
 
-    def _snapshot(self) -> Snapshot:
+    async def _snapshot(self) -> Snapshot:
         return Snapshot(
             next_offset=self.next_offset,
             version=self.stage.version,
@@ -314,7 +349,7 @@ class PartitionRunner:
             partitions=self.partitions,
             record_time=self.record_time,
             quiet_until=self._quiet_until,
-            state=self.stage.dump(self._state),
+            state=await self._in_thread(self.stage.dump, self._state),
         )
 
     def _take_pending(self) -> "list[asyncio.Future[Any]]":
@@ -347,7 +382,7 @@ class PartitionRunner:
         if snapshot is not None and snapshot.next_offset > end:
             log.warning("%s: was made anew since the last snapshot, which is not used", self._name)
             snapshot = None
-        state = None if snapshot is None else self._state_of(snapshot)
+        state = None if snapshot is None else await self._in_thread(self._state_of, snapshot)
         if snapshot is not None and state is not None:
             self._state = state
             self.next_offset = self._saved = snapshot.next_offset
@@ -362,6 +397,7 @@ class PartitionRunner:
         if self.next_offset < begin:
             log.warning("%s: %d records were deleted before they were done", self._name, begin - self.next_offset)
             self.next_offset = begin
+        self._note_counts()
 
     def _state_of(self, snapshot: Snapshot) -> Any:
         """The state of a snapshot, None where this version of the stage cannot go on with it."""

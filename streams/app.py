@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from streams.settings import Settings, WrongSetting
 log = logging.getLogger(__name__)
 
 _BUFFERED_EVENTS = 64  # between Faust's consumer and the agent: a record of a thousand positions has half a megabyte
+_SWITCH_S = 0.001  # how long a kernel that is done may wait for the interpreter; the default is as long as its work
 _GIVE_UP_STOPPING_S = 15.0
 _M_MMAP_THRESHOLD = -3  # of malloc.h
 _LARGE_BYTES = 256 << 10
@@ -180,9 +182,12 @@ class StageApp:
         self.faust = _faust_app(settings, stage)
         self._wires = KafkaWires(settings, stage, outbox, self.faust)
         partitions = topics.BY_NAME[stage.source].partitions or settings.kafka.partitions
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=stage.name)
 
         def make(partition: int) -> PartitionRunner:
-            return PartitionRunner(stage, partition, partitions, network, self._wires, settings.worker, self.metrics)
+            return PartitionRunner(
+                stage, partition, partitions, network, self._thread, self._wires, settings.worker, self.metrics
+            )
 
         self.runners = StageRunners(make, self.metrics)
         self._connect()
@@ -196,6 +201,7 @@ class StageApp:
         """Snapshot, leave the group."""
         await self.faust.stop()
         await self._wires.stop()
+        self._thread.shutdown(wait=False)
 
     def _connect(self) -> None:
         app, worker, runners = self.faust, self._settings.worker, self.runners
@@ -379,6 +385,7 @@ def run(settings: Settings, stages: Sequence[Stage], network: str, network_recor
     """`work` in an event loop of its own, until a signal."""
     configure_logging()
     give_back_large_blocks()
+    sys.setswitchinterval(_SWITCH_S)
     warm_up(stages)
     asyncio.run(work(settings, stages, network, network_record))
 

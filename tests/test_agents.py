@@ -1,7 +1,9 @@
 import asyncio
 import logging
 import math
+import threading
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -123,11 +125,12 @@ class FakeWires:
         return [int(v) for topic, v, _ in self.sent if topic == "positions"]
 
 
+THREAD = ThreadPoolExecutor(1)
 SETTINGS = Worker(snapshot_every_s=1e9, warm_up_s=1e12, batch_records=5)
 
 
 def runner(stage: Summing, wires: FakeWires, settings: Worker = SETTINGS, network: str = "n") -> PartitionRunner:
-    return PartitionRunner(stage, 3, 4, network, wires, settings, StageMetrics(CollectorRegistry(), "track"))
+    return PartitionRunner(stage, 3, 4, network, THREAD, wires, settings, StageMetrics(CollectorRegistry(), "track"))
 
 
 def sums(wires: FakeWires, without: Sequence[int] = ()) -> dict[int, int]:
@@ -389,12 +392,60 @@ def test_no_row_is_lost_or_said_otherwise_whatever_happens(values, events):
     assert codec.unpack(wires.snapshot.state) == {"sum": sum(values)}
 
 
+class Blocking(Summing):
+    """A stage whose step waits at an offset until the test lets it go on."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def step(self, state: dict[str, Any], records: Sequence[Record]) -> list[Output]:
+        if any(r.offset == self.at for r in records):
+            self.reached.set()
+            assert self.go_on.wait(30.0)
+        return super().step(state, records)
+
+
+async def until(event: threading.Event) -> None:
+    assert await asyncio.get_running_loop().run_in_executor(None, event.wait, 30.0)
+
+
+async def test_while_a_step_works_the_loop_goes_on_and_sends_what_the_one_before_put_out():
+    wires, stage = FakeWires([1] * 10), Blocking(at=5)
+    advancing = asyncio.create_task(runner(stage, wires).advance(wires.log))
+    await until(stage.reached)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert wires.positions() == list(sums(wires).values())[:5]
+    stage.go_on.set()
+    await advancing
+    assert wires.positions() == list(sums(wires).values())
+
+
+@pytest.mark.parametrize("at", [0, 5])
+async def test_a_step_that_is_cancelled_is_neither_saved_nor_lost(at):
+    wires, stage = FakeWires([1] * 10), Blocking(at)
+    r = runner(stage, wires)
+    advancing = asyncio.create_task(r.advance(wires.log))
+    await until(stage.reached)
+    advancing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await advancing
+    stage.go_on.set()
+    await r.close()
+    assert wires.snapshot is None
+    again = runner(stage, wires)
+    await again.advance(wires.log)
+    assert set(wires.positions()) == set(sums(wires).values())
+
+
 async def test_only_partitions_that_are_ours_advance():
     wires = FakeWires([1] * 10)
     metrics = StageMetrics(CollectorRegistry(), "track")
 
     def make(partition: int) -> PartitionRunner:
-        return PartitionRunner(Summing(), partition, 4, "n", wires, SETTINGS, metrics)
+        return PartitionRunner(Summing(), partition, 4, "n", THREAD, wires, SETTINGS, metrics)
 
     runners = StageRunners(make, metrics)
     await runners.assigned({3})
