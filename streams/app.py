@@ -107,7 +107,7 @@ class KafkaWires:
         """Connect the readers."""
         for reader, topic in ((self._reader, self._input), (self._state_reader, self._state_topic)):
             await reader.start()
-            reader.assign([TopicPartition(topic, 0)])
+            clients.assign_paused(reader, TopicPartition(topic, 0))
 
     async def stop(self) -> None:
         """Disconnect the readers."""
@@ -131,15 +131,21 @@ class KafkaWires:
         """Records of the input partition, start <= offset < stop."""
         tp = TopicPartition(self._input, partition)
         async with self._reading:
-            self._reader.assign([tp])
+            clients.assign_paused(self._reader, tp)
             self._reader.seek(tp, start)
-            while await self._reader.position(tp) < stop:
-                got = await self._reader.getmany(tp, timeout_ms=1000, max_records=1000)
-                batch = [
-                    Record(r.offset, r.timestamp / 1000.0, r.value or b"") for r in got.get(tp, ()) if r.offset < stop
-                ]
-                if batch:
-                    yield batch
+            self._reader.resume(tp)
+            try:
+                while await self._reader.position(tp) < stop:
+                    got = await self._reader.getmany(tp, timeout_ms=1000, max_records=1000)
+                    batch = [
+                        Record(r.offset, r.timestamp / 1000.0, r.value or b"")
+                        for r in got.get(tp, ())
+                        if r.offset < stop
+                    ]
+                    if batch:
+                        yield batch
+            finally:
+                self._reader.pause(tp)
 
     async def bounds(self, partition: int) -> tuple[int, int]:
         """First offset of the input partition, and the next to be written."""

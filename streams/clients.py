@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, for_code
 
@@ -87,6 +87,15 @@ def reader(kafka: Kafka) -> AIOKafkaConsumer:
         fetch_max_wait_ms=50,
         retry_backoff_ms=20,
     )
+
+
+def assign_paused(reader: AIOKafkaConsumer, partition: TopicPartition) -> None:
+    """Assign a reader to one partition, without fetching yet: `seek` and `resume` begin that, `pause` ends it.
+
+    A fetch that waits for news holds up every other request on its connection, the look-up of offsets among them.
+    """
+    reader.assign([partition])
+    reader.pause(partition)
 
 
 def faust_credentials(kafka: Kafka) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from streams import clients
 from streams.engine.state import pack, unpack
 
 _LAYOUT = 1
@@ -69,7 +70,7 @@ async def load(consumer: AIOKafkaConsumer, topic: str, partition: int) -> Snapsh
     consumer  one without a group; it is assigned to the state topic's partition and nothing else
     """
     tp = TopicPartition(topic, partition)
-    consumer.assign([tp])
+    clients.assign_paused(consumer, tp)
     begin = (await consumer.beginning_offsets([tp]))[tp]
     end = (await consumer.end_offsets([tp]))[tp]
     # The last offset is nearly always the snapshot; otherwise (a record removed, a marker) walk back by doubling.
@@ -77,12 +78,14 @@ async def load(consumer: AIOKafkaConsumer, topic: str, partition: int) -> Snapsh
     while begin < end:
         start = max(begin, end - back)
         consumer.seek(tp, start)
+        consumer.resume(tp)
         value = None
         while await consumer.position(tp) < end:
             got = await consumer.getmany(tp, timeout_ms=1000)
             for record in got.get(tp, ()):
                 if record.offset < end:
                     value = record.value
+        consumer.pause(tp)
         if value is not None:
             try:
                 return Snapshot.decode(value)
