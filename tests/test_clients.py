@@ -2,6 +2,8 @@ import ssl
 from dataclasses import replace
 
 import pytest
+from aiokafka.codec import zstd_encode
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from streams import clients
 from streams.settings import Kafka, WrongSetting
@@ -60,3 +62,15 @@ def test_sasl_reaches_aiokafka_and_faust_alike(protocol):
 def test_settings_that_cannot_be_used_are_named(changes, said):
     with pytest.raises(WrongSetting, match=said):
         clients.connection(replace(PLAIN, **changes))
+
+
+async def test_a_producer_compresses_at_our_level():
+    value = b"".join(b"%d," % (n * n * 7919 % 100_003) for n in range(20_000))
+    await clients.producer(PLAIN).stop()
+    batch = DefaultRecordBatchBuilder(2, 4, 0, -1, -1, -1, 1 << 20)
+    batch.append(0, 0, None, value, [])
+    uncompressed = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    uncompressed.append(0, 0, None, value, [])
+    header, records = 61, bytes(uncompressed.build()[61:])
+    size = {level: header + len(zstd_encode(records, level=level)) for level in (clients.ZSTD_LEVEL, 3)}
+    assert len(batch.build()) == size[clients.ZSTD_LEVEL] != size[3]
