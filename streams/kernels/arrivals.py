@@ -41,7 +41,6 @@ MOVED_S = 15.0  # said again when the median moved by more than this
 MOVED_SHARE = 0.05  # or this share of the time to go
 REPEAT_S = 30.0  # or after this
 SLOWEST = 0.005  # step of the tracked quantiles: a quicker one chases the jam of half an hour ago
-BUILT_IN_UNTIL = 80  # residuals of a bin and class before they speak
 HORIZON_S = 3600.0
 NOTHING = -(2**31)  # in the memory of what was said
 
