@@ -105,6 +105,7 @@ class Arrivals:
         self._pstop_link = network.pstop_link_ix.astype(np.int64)
         self._pstop_gate_seq = network.pstop_gate_seq.astype(np.int64)
         self._plan_departure_s = network.trip_time_departure_s.astype(np.float64)
+        self._plan_timepoint = network.trip_time_timepoint.astype(np.bool_)
         self._terminals, self._terminal_of = np.unique(terminal_keys(network), return_inverse=True)
         self._zone = zone_of(network.timezone)
         self._days: dict[int, float] = {0: math.nan}
@@ -281,7 +282,7 @@ class Arrivals:
         """Compile the kernels of arrivals."""
         state = self.fresh()
         none, nothing = np.empty(0, dtype=np.int64), np.empty(0)
-        self.running.learn(state.running, none, nothing, nothing, nothing, 0.0)
+        self.running.learn(state.running, none, nothing, nothing, nothing, np.empty(0, np.bool_), 0.0)
         self._passages(state, {name: nothing if name in _TIMES else none for name in _READY}, nothing, none, nothing)
         ahead = self._estimate(state, 0.0, Ahead.none())
         self._choose(state, 0.0, ahead)
@@ -310,32 +311,33 @@ class Arrivals:
         trip = city.runs.trip[rows["run"]]
         plan_start, plan_row = self._plan_of(trip, city.runs.day[rows["run"]], rows["pattern"])
         scale = self._scale_of(trip, rows["pattern"])
-        link, ended, seconds, early, wait = self._passages(state, rows, plan_start, plan_row, scale)
+        link, ended, seconds, early, timepoint, wait = self._passages(state, rows, plan_start, plan_row, scale)
         waited = np.flatnonzero(wait < WAITED_S)  # False for NaN
         part = PART_OF_HOUR[hours_of_week(rows["departure"][waited], self.network.timezone)]
         waits.learn(self._terminal_of[rows["pattern"][waited]], part, wait[waited], state.waits)
         left = np.flatnonzero((rows["pos"] == 0) & ~np.isnan(rows["departure"]))
         self._depart(state, self._terminal_of[rows["pattern"][left]], rows["departure"][left])
-        self.running.learn(state.running, link, ended, seconds, early, at)
+        self.running.learn(state.running, link, ended, seconds, early, timepoint, at)
         residuals.resolve(state.residuals, rows["run"], rows["pos"], rows["arrival"])
         residuals.judge(state.residuals, city.runs, at, self._next_pos_of_run(city, state, at))
         state.jam_s = self._jams(city)
 
     def _passages(
         self, state: ArrivalsState, rows: Rows, plan_start: Array, plan_row: Array, scale: Array
-    ) -> tuple[Array, Array, Array, Array, Array]:
+    ) -> tuple[Array, Array, Array, Array, Array, Array]:
         n = len(rows["vehicle"])
         link = np.empty(n, np.int64)
         ended, seconds, early, wait = (np.empty(n) for _ in range(4))
+        timepoint = np.empty(n, np.bool_)
         v = state.vehicles
         count = kernel.chain(
             rows["vehicle"], rows["run"], rows["pattern"], rows["pos"], rows["arrival"], rows["departure"],
-            rows["determined_at"], plan_start, plan_row, scale, self._plan_departure_s, self._pstop_start,
-            self._pstop_link,
+            rows["determined_at"], plan_start, plan_row, scale, self._plan_departure_s, self._plan_timepoint,
+            self._pstop_start, self._pstop_link,
             v["last_run"], v["last_pattern"], v["last_pos"], v["last_arrival"], v["last_departure"], v["last_settled"],
-            v["ended_at"], GAP_S, link, ended, seconds, early, wait,
+            v["ended_at"], GAP_S, link, ended, seconds, early, timepoint, wait,
         )  # fmt: skip
-        return link[:count], ended[:count], seconds[:count], early[:count], wait
+        return link[:count], ended[:count], seconds[:count], early[:count], timepoint[:count], wait
 
     def _depart(self, state: ArrivalsState, terminal: Array, at: Array) -> None:
         """Buses have left terminals, in the order of `at` (POSIX seconds)."""
@@ -503,7 +505,8 @@ class Arrivals:
         kernel.estimate(
             at, a.pattern, a.dist_m, a.anchor, a.next_pos, a.depart_at, a.stood_s, a.stray, a.plan_start, a.plan_row,
             a.scale, a.row_start, self._pstop_start, self._pstop_dist_m, self._pstop_link, self._plan_departure_s,
-            state.running.expected, state.running.later, jam_s, self.running.hold(state.running), residuals.CENTRES_S,
+            self._plan_timepoint, state.running.expected, state.running.later, jam_s,
+            self.running.hold(state.running), residuals.CENTRES_S,
             residuals.quantiles(state.residuals), a.base, a.p10, a.p50, a.p90, a.told, a.klass,
         )  # fmt: skip
         return a

@@ -78,7 +78,7 @@ class City:
     """The stage behind `positions` (see stage.py)."""
 
     name = "city"
-    version = 3
+    version = 4
     source = "positions"
 
     def __init__(

@@ -32,7 +32,7 @@ class RunningState:
     recent_s: Array
     recent_expected_s: Array
     recent_net: Array
-    fits: Array  # regressions for the recent factor's weight and the hold
+    fits: Array  # regressions for the recent factor's weight and the holds
     recent_at: float  # moment of the decaying sums
     usual: Array  # seconds, without the recent factor
     factor: Array
@@ -64,7 +64,7 @@ class RunningTimes:
             recent_s=np.zeros(n),
             recent_expected_s=np.zeros(n),
             recent_net=np.zeros(2),
-            fits=np.zeros(4),
+            fits=np.zeros(6),
             recent_at=0.0,
             usual=self.prior_s.copy(),
             factor=np.ones(n),
@@ -72,11 +72,13 @@ class RunningTimes:
             later=self.prior_s.copy(),
         )
 
-    def learn(self, state: RunningState, link: Array, at: Array, seconds: Array, early_s: Array, now: float) -> None:
+    def learn(
+        self, state: RunningState, link: Array, at: Array, seconds: Array, early_s: Array, timepoint: Array, now: float
+    ) -> None:
         """Learn passages that are in order of (time, run, stop), then work out the running times of `now`.
 
         link  i8; at  POSIX seconds at its end; seconds; early_s  before the planned departure at its start, NaN
-        without a plan.
+        without a plan; timepoint  whether buses wait for the time there.
         """
         if now > state.recent_at:
             kept = np.exp((state.recent_at - now) / kernel.RECENT_S)
@@ -86,11 +88,11 @@ class RunningTimes:
             state.recent_at = now
         hour = hour_of_day_type(hours_of_week(at, self.timezone)).astype(np.int64)
         kernel.learn(
-            link, hour, at, seconds, early_s, now, state.usual, state.factor, self.prior_s, state.sum_s,
+            link, hour, at, seconds, early_s, timepoint, now, state.usual, state.factor, self.prior_s, state.sum_s,
             state.sum_prior_s, state.hour_s, state.hour_prior_s, state.net_s, state.net_expected_s, state.recent_s,
             state.recent_expected_s, state.recent_net, state.fits,
         )  # fmt: skip
-        weight, _ = kernel.fitted(state.fits)
+        weight, _, _ = kernel.fitted(state.fits)
         state.usual, state.factor, state.expected = self._at(state, now, weight)
         _, _, state.later = self._at(state, now + kernel.LATER_S, weight * np.exp(-kernel.LATER_S / kernel.RECENT_S))
 
@@ -110,9 +112,9 @@ class RunningTimes:
         usual, factor, expected = (a + (middle - before) * (b - a) for a, b in zip(*found, strict=True))
         return usual, factor, expected
 
-    def hold(self, state: RunningState) -> float:
-        """Share of its earliness that a bus waits off at a stop, as learned."""
-        return float(kernel.fitted(state.fits)[1])
+    def hold(self, state: RunningState) -> Array:
+        """Share of its earliness that a bus waits off at a stop, and at a timepoint, as learned: (2,)."""
+        return np.array(kernel.fitted(state.fits)[1:])
 
     def learned(self, state: RunningState) -> dict[str, Any]:
         """What outlasts the day, as a tree: sums of the links that have been driven, by what the links are."""

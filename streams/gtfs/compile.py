@@ -17,7 +17,7 @@ from streams.gtfs.network import EARTH_RADIUS_M, Network
 from streams.gtfs.shapes import Shapes, along_m, haversine_m, stops_along
 from streams.gtfs.timetable import Stops, Timetable, Trips, read_timetable
 
-VERSION = 3  # of what the compiler makes of a feed; part of Network.hash
+VERSION = 4  # of what the compiler makes of a feed; part of Network.hash
 ELSEWHERE_M = 500.0  # a shape this far from its stops, in the mean, belongs to another trip
 FAR_STOP_M = 60.0
 OUT_OF_ORDER_M = 30.0
@@ -171,6 +171,7 @@ def compile_feed(feed: Feed, content: str | None = None, progress: Progress | No
         trip_time_start=trips.start,
         trip_time_arrival_s=trip_arrival.astype(np.float32),
         trip_time_departure_s=trip_departure.astype(np.float32),
+        trip_time_timepoint=trips.timepoint,
         trip_numbering_ix=patterns.numbering,
         numbering_start=patterns.numbering_start,
         numbering_sequence=patterns.numbering_sequence,

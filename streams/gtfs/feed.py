@@ -28,7 +28,7 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("route_id", "service_id", "trip_id"),
         ("direction_id", "shape_id", "block_id", "trip_headsign"),
     ),
-    "stop_times.txt": (("trip_id", "stop_id", "stop_sequence"), ("arrival_time", "departure_time")),
+    "stop_times.txt": (("trip_id", "stop_id", "stop_sequence"), ("arrival_time", "departure_time", "timepoint")),
     "shapes.txt": (("shape_id", "shape_pt_lat", "shape_pt_lon", "shape_pt_sequence"), ()),
     "frequencies.txt": (("trip_id", "start_time", "end_time", "headway_secs"), ("exact_times",)),
     "calendar.txt": (

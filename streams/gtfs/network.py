@@ -98,6 +98,7 @@ class Network:
     trip_time_start: Array  # i8 (n_trips + 1): rows of the trip's own times, aligned with its pattern's stops
     trip_time_arrival_s: Array  # f4, seconds of the service day
     trip_time_departure_s: Array  # f4
+    trip_time_timepoint: Array  # bool: buses wait there for the time; nowhere in a feed that does not tell stops apart
 
     trip_numbering_ix: Array  # i4, other stop_sequences than the pattern's, -1 the same
     numbering_start: Array  # i4 (n_numberings + 1)

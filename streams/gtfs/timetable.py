@@ -51,6 +51,7 @@ class Trips:
     sequence: Array
     arrival_s: Array  # NaN where the feed leaves it to be interpolated
     departure_s: Array
+    timepoint: Array  # buses wait there for the time
     row: Array  # line of stop_times.txt
 
 
@@ -158,10 +159,13 @@ def _trips(feed: Feed, routes: Routes, stops: Stops, odd: dict[str, int]) -> Tri
         np.where(np.isnan(arrival), departure, arrival),
         np.where(np.isnan(departure), arrival, departure),
     )
+    timepoint = f.whole(rows, file, "timepoint", 0, 1, missing=1) == 1
+    if timepoint.all():  # a feed that does not tell them apart
+        timepoint[:] = False
     line = rows[f.ROW].to_numpy()
     order = np.lexsort((sequence, trip_ix))
-    trip_ix, stop_ix, sequence, arrival, departure, line = (
-        a[order] for a in (trip_ix, stop_ix, sequence, arrival, departure, line)
+    trip_ix, stop_ix, sequence, arrival, departure, timepoint, line = (
+        a[order] for a in (trip_ix, stop_ix, sequence, arrival, departure, timepoint, line)
     )
     twice = np.flatnonzero((trip_ix[1:] == trip_ix[:-1]) & (sequence[1:] == sequence[:-1]))
     if len(twice):
@@ -193,6 +197,7 @@ def _trips(feed: Feed, routes: Routes, stops: Stops, odd: dict[str, int]) -> Tri
         sequence=sequence[mask],
         arrival_s=arrival[mask],
         departure_s=departure[mask],
+        timepoint=timepoint[mask],
         row=line[mask],
     )
     for ends, word in ((start[:-1], "first"), (start[1:] - 1, "last")):

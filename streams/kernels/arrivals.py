@@ -26,6 +26,8 @@ FULL_PASSAGES = 2000.0  # a link's sums are halved here, so that they follow the
 WEIGHT_RIDGE = 20.0  # squared deviations of the factor after which its weight is believed by half
 HOLD_RIDGE = 500.0 * 60.0 * 60.0  # s^2; 500 buses a minute early are believed by half
 MAX_HOLD = 0.6
+TIMEPOINT_HOLD = 0.75  # at stops where buses wait for the time, before any was seen
+TIMEPOINT_RIDGE = 20.0 * 60.0 * 60.0  # s^2; 20 buses a minute early are believed by half
 MOST_EARLY_S = 300.0  # who is earlier is on another trip than was thought
 JAM_RELAX_S = 1800.0  # of a jam ahead, what is left when the bus gets there
 ARRIVED_S = 15.0  # standing beside a stop for so long is having come to it
@@ -96,7 +98,7 @@ def running_times(
 
 @kernel
 def learn(
-    link, hour, at, seconds, early_s, now, usual, factor, prior_s, sum_s, sum_prior_s, hour_s, hour_prior_s,
+    link, hour, at, seconds, early_s, timepoint, now, usual, factor, prior_s, sum_s, sum_prior_s, hour_s, hour_prior_s,
     net_s, net_expected_s, recent_s, recent_expected_s, recent_net, fits,
 ):  # fmt: skip
     """Learn from closed passages of links, in their order.
@@ -106,22 +108,30 @@ def learn(
     at        (n,) f8 POSIX seconds at the link's end, at or before `now`
     seconds   (n,) f8 arrival to arrival (departure to arrival on the first link)
     early_s   (n,) f8 how long before the planned departure the bus came to the link's first stop; NaN without a plan
+    timepoint (n,) bool whether buses wait for the time at that stop
     now       decaying sums are those of this moment (the caller has let them decay to it)
     usual, factor  (n_links,) f8 of `running_times`, before any of these passages
-    fits      (4,) f8 sums of two regressions, changed in place: weight of the recent factor xy, xx; hold xy, xx
+    fits      (6,) f8 sums of three regressions, changed in place: weight of the recent factor xy, xx; hold xy, xx;
+              hold at timepoints xy, xx
 
-    Everything from sum_s on is changed in place. A passage is clipped to [0.3, 3.5] times the timetable.
+    Everything from sum_s on is changed in place. A passage is clipped to [0.3, 3.5] times the timetable, at a
+    timepoint without the wait that is expected of a bus so early.
     """
+    _, _, held = fitted(fits)
     for k in range(len(link)):
         i, h = link[k], hour[k]
         m = prior_s[i]
-        t = min(max(seconds[k], LOW * m), HIGH * m)
+        e = min(max(early_s[k], 0.0), MOST_EARLY_S) if early_s[k] > 0.0 else 0.0  # NaN: no plan
+        raw = seconds[k]
+        if timepoint[k] and e > 0.0:
+            fits[4] += (min(raw, HIGH * m + e) - usual[i]) * e
+            fits[5] += e * e
+            raw -= held * e
+        t = min(max(raw, LOW * m), HIGH * m)
         x = factor[i] - 1.0
         fits[0] += (t / usual[i] - 1.0) * x
         fits[1] += x * x
-        e = early_s[k]
-        if e > 0.0:  # False for NaN: no plan
-            e = min(e, MOST_EARLY_S)
+        if not timepoint[k]:
             fits[2] += (t - usual[i]) * e
             fits[3] += e * e
         mean = m * (sum_s[i] + PRIOR_PASSAGES * m) / (sum_prior_s[i] + PRIOR_PASSAGES * m)
@@ -146,10 +156,12 @@ def learn(
 
 @kernel
 def fitted(fits):
-    """Weight of the recent factor and strength of the hold from their regressions: both start at 0."""
+    """From their regressions: weight of the recent factor and strength of the hold, which start at 0, and strength
+    of the hold at timepoints, which GTFS says are kept to."""
     weight = min(max(fits[0] / (fits[1] + WEIGHT_RIDGE), 0.0), 1.0)
     hold = min(max(fits[2] / (fits[3] + HOLD_RIDGE), 0.0), MAX_HOLD)
-    return weight, hold
+    at_timepoint = (fits[4] + TIMEPOINT_HOLD * TIMEPOINT_RIDGE) / (fits[5] + TIMEPOINT_RIDGE)
+    return weight, hold, min(max(at_timepoint, 0.0), 1.0)
 
 
 @kernel
@@ -164,8 +176,8 @@ def left_of_link(running_s, length_m, gone_m):
 @kernel
 def estimate(
     now, pattern, dist_m, anchor, next_pos, depart_at, stood_s, stray, plan_start, plan_row, scale, row_start,
-    pstop_start, pstop_dist_m, pstop_link, plan_departure_s, expected_s, later_s, jam_s, hold, centre_s, quantiles,
-    base, p10, p50, p90, told, klass,
+    pstop_start, pstop_dist_m, pstop_link, plan_departure_s, plan_timepoint, expected_s, later_s, jam_s, hold, centre_s,
+    quantiles, base, p10, p50, p90, told, klass,
 ):  # fmt: skip
     """When each vehicle reaches each stop ahead.
 
@@ -179,10 +191,10 @@ def estimate(
                (-1: no plan)
     scale      (v,) f8 running time of the trip over that of its pattern's links, by the timetable
     row_start  (v + 1,) i8 where each vehicle's rows begin in the answer: one per stop from next_pos to the last
-    pstop_start, pstop_dist_m, pstop_link, plan_departure_s  of the network
+    pstop_start, pstop_dist_m, pstop_link, plan_departure_s, plan_timepoint  of the network
     expected_s, later_s  (n_links,) f8 running times now, and LATER_S later
     jam_s      (n_links,) f8 more at present
-    hold       share of a bus's earliness that is waited off
+    hold       (2,) f8 share of a bus's earliness that is waited off: at a stop, and at a timepoint
     centre_s   (b,) f8 centres of the horizon's bins; quantiles (3, b, 3) residual p10, p50, p90 by class
                (0 under way, 1 waiting, 2 stuck or off route) and bin
     base .. klass  (rows,) the answer, filled in place: base is the estimate before its residual's quantiles; NaN
@@ -218,13 +230,21 @@ def estimate(
                 running = (expected_s[link] + share * (later_s[link] - expected_s[link])) * scale[v] + jam
                 if k == 0 and not waiting:
                     gone = dist_m[v] - pstop_dist_m[first + i - 1] + MARGIN_M
+                    row_of = plan_row[v] + i - 1
+                    if plan_row[v] >= 0 and i > 1 and gone <= 2.0 * MARGIN_M and plan_timepoint[row_of]:
+                        early = plan_start[v] + plan_departure_s[row_of] - a
+                        if early > 0.0:  # it waits for the time and is not stuck
+                            a += hold[1] * min(early, MOST_EARLY_S)
+                            stood = 0.0
+                            kind = 2 if stray[v] else 0
                     left = left_of_link(running, length, gone)
                     jams += jam * left / max(running, 1e-9)
                     a += left + STOOD_MEDIAN * stood
                 else:
                     if plan_row[v] >= 0 and (k > 0 or i > 1):
-                        early = plan_start[v] + plan_departure_s[plan_row[v] + i - 1] - a
-                        a += hold * min(max(early, 0.0), MOST_EARLY_S)
+                        row_of = plan_row[v] + i - 1
+                        early = plan_start[v] + plan_departure_s[row_of] - a
+                        a += hold[1 if plan_timepoint[row_of] else 0] * min(max(early, 0.0), MOST_EARLY_S)
                     jams += jam
                     a += running
             reached = max(a, now)
@@ -277,8 +297,8 @@ def next_stops(pattern, dist_m, gate_seq, stood_s, pstop_start, pstop_dist_m, ps
 @kernel
 def chain(
     vehicle, run, pattern, pos, arrival, departure, settled_at, plan_start, plan_row, scale, plan_departure_s,
-    pstop_start, pstop_link, last_run, last_pattern, last_pos, last_arrival, last_departure, last_settled, ended_at,
-    most_gap_s, out_link, out_at, out_s, out_early, out_wait,
+    plan_timepoint, pstop_start, pstop_link, last_run, last_pattern, last_pos, last_arrival, last_departure,
+    last_settled, ended_at, most_gap_s, out_link, out_at, out_s, out_early, out_timepoint, out_wait,
 ):  # fmt: skip
     """Closed stop passings, in order of (arrival, run, stop), to passages of links and waits at terminals.
 
@@ -287,7 +307,8 @@ def chain(
     scale                       (n,) as in `estimate`; passages are told as of a trip of scale 1
     last_*, ended_at            (vehicles,) where each vehicle was last seen, and when its last run ended: in place
     most_gap_s                  a passage whose ends were seen only after a longer silence is left out
-    out_link .. out_early       (n,) filled: link, time at its end, seconds, earliness at its start (NaN no plan)
+    out_link .. out_timepoint   (n,) filled: link, time at its end, seconds, earliness at its start (NaN no plan) and
+                                whether buses wait for the time there
     out_wait                    (n,) filled, a row per passing: how long the vehicle had stood between its last run and
                                 this departure from a first stop; NaN for every other passing
 
@@ -310,9 +331,11 @@ def chain(
                 if arrival[k] > start and gap <= most_gap_s:
                     out_link[n] = pstop_link[first + last_pos[v]]
                     out_at[n], out_s[n], out_early[n] = arrival[k], (arrival[k] - start) / scale[k], np.nan
+                    out_timepoint[n] = False
                     if plan_row[k] >= 0 and last_pos[v] > 0:
-                        planned = plan_start[k] + plan_departure_s[plan_row[k] + last_pos[v]]
-                        out_early[n] = planned - last_arrival[v]
+                        row = plan_row[k] + last_pos[v]
+                        out_early[n] = plan_start[k] + plan_departure_s[row] - last_arrival[v]
+                        out_timepoint[n] = plan_timepoint[row]
                     n += 1
         else:
             before = last_pattern[v]

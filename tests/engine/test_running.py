@@ -17,7 +17,13 @@ def learn(times, state, passages, now=NOW):
     """(link, at, seconds, early)."""
     link, at, seconds, early = zip(*passages, strict=True) if passages else ((),) * 4
     times.learn(
-        state, np.array(link, np.int64), np.array(at, float), np.array(seconds, float), np.array(early, float), now
+        state,
+        np.array(link, np.int64),
+        np.array(at, float),
+        np.array(seconds, float),
+        np.array(early, float),
+        np.zeros(len(link), np.bool_),
+        now,
     )
 
 

@@ -277,6 +277,22 @@ def test_missing_times_are_interpolated_by_distance(tmp_path):
     assert network.oddities["stop_times_interpolated"] == 1
 
 
+@pytest.mark.parametrize(
+    ("marks", "want"),
+    [
+        (("1", "0", None), [True, False, True]),  # empty is exact
+        (("0", "0", "1"), [False, False, True]),
+        (("1", "1", "1"), [False] * 3),  # all of them say nothing
+        ((None, None, None), [False] * 3),
+    ],
+)
+def test_timepoints_are_where_a_feed_tells_them_apart(tmp_path, marks, want):
+    feed = tables()
+    for row, mark in zip(feed["stop_times"], marks, strict=True):
+        row["timepoint"] = mark
+    assert compiled(tmp_path, feed).trip_time_timepoint.tolist() == want
+
+
 def test_times_that_go_back_are_held(tmp_path):
     feed = tables()
     feed["stop_times"][2] |= {"arrival_time": "05:01:00", "departure_time": "05:01:00"}

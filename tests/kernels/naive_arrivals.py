@@ -45,12 +45,13 @@ def quantile(centres, table, h):
     return table[b] * (1 - share) + table[b + 1] * share
 
 
-def estimate(now, bus, stops, centres, quantiles, hold=0.0, later=1.0):
+def estimate(now, bus, stops, centres, quantiles, hold=(0.0, 0.0), later=1.0):
     """[(base, p10, p50, p90, told) or None] of a bus for its stops from `next` on.
 
     bus    dict: dist, anchor, next, depart (None under way), stood, stray, plan (None or departures by stop),
-           scale
+           scale, timepoints (stops where it waits for the time)
     stops  [(dist_m, running_s to the next, jam_s on it)]
+    hold   share of its earliness that it waits off at a stop, and at a timepoint
     later  by how much running times will have grown in an hour
     """
     waiting = bus["depart"] is not None
@@ -68,12 +69,17 @@ def estimate(now, bus, stops, centres, quantiles, hold=0.0, later=1.0):
             running *= bus["scale"] * (1 + min(max(at - now, 0) / 3600, 1) * (later - 1))
             jam *= math.exp(-max(at - now, 0) / 1800)
             if first and not waiting:
-                left = left_of_link(running + jam, stops[i][0] - dist, bus["dist"] - dist + 20)
+                gone = bus["dist"] - dist + 20
+                early = bus["plan"][i - 1] - at if bus["plan"] and i > 1 and i - 1 in bus["timepoints"] else 0
+                if early > 0 and gone <= 40:
+                    at += hold[1] * min(early, 300)
+                    kind, stood = 2 if bus["stray"] else 0, 0
+                left = left_of_link(running + jam, stops[i][0] - dist, gone)
                 jams += jam * left / (running + jam)
                 at += left + 0.3 * stood
             else:
                 if bus["plan"] and not (first and i == 1):
-                    at += hold * min(max(bus["plan"][i - 1] - at, 0), 300)
+                    at += hold[i - 1 in bus["timepoints"]] * min(max(bus["plan"][i - 1] - at, 0), 300)
                 jams += jam
                 at += running + jam
         base = max(at, now)

@@ -24,11 +24,11 @@ QUANTILES = np.stack(
 def bus(**known):
     return {
         "dist": 0.0, "anchor": NOW, "next": 1, "depart": None, "stood": 0.0, "stray": False, "plan": None, "scale": 1.0,
-        **known,
+        "timepoints": (), **known,
     }  # fmt: skip
 
 
-def estimate(stops, *buses, hold=0.0, quantiles=QUANTILES, now=NOW, later=1.0):
+def estimate(stops, *buses, hold=0.0, at_timepoint=0.0, quantiles=QUANTILES, now=NOW, later=1.0):
     """Rows of (base, p10, p50, p90, told) per bus; all buses drive the one pattern."""
     dist, running, jam = (np.array(column, float) for column in zip(*stops, strict=True))
     n = len(stops)
@@ -44,7 +44,9 @@ def estimate(stops, *buses, hold=0.0, quantiles=QUANTILES, now=NOW, later=1.0):
         np.full(len(buses), now), np.array([-1 if p is None else n * i for i, p in enumerate(plan)], np.int64),
         np.array([b["scale"] for b in buses], float), row_start, np.array([0, n]), dist, link,
         np.concatenate([np.full(n, np.nan) if p is None else np.array(p, float) - now for p in plan]),
-        running, later * running, jam, hold, CENTRES, quantiles, *out, np.empty(row_start[-1], np.int64),
+        np.concatenate([np.isin(np.arange(n), list(b["timepoints"])) for b in buses]),
+        running, later * running, jam, np.array([hold, at_timepoint]), CENTRES, quantiles, *out,
+        np.empty(row_start[-1], np.int64),
     )  # fmt: skip
     rows = list(zip(*out, strict=True))
     return [rows[a:b] for a, b in itertools.pairwise(row_start)]
@@ -77,14 +79,15 @@ def cases(draw):
         stray=draw(st.booleans()),
         plan=[NOW + draw(st.floats(-600, 3000)) for _ in line] if draw(st.booleans()) else None,
         scale=draw(st.floats(0.5, 2.0)),
+        timepoints=draw(st.sets(st.integers(0, len(line) - 1))),
     )
 
 
-@given(cases(), st.floats(0, 0.6), st.floats(0.5, 2.0))
-def test_estimates_are_those_of_walking_from_stop_to_stop(case, hold, later):
+@given(cases(), st.floats(0, 0.6), st.floats(0, 1), st.floats(0.5, 2.0))
+def test_estimates_are_those_of_walking_from_stop_to_stop(case, hold, at_timepoint, later):
     line, b = case
-    (got,) = estimate(line, b, hold=hold, later=later)
-    want = naive.estimate(NOW, b, line, CENTRES, QUANTILES, hold, later)
+    (got,) = estimate(line, b, hold=hold, at_timepoint=at_timepoint, later=later)
+    want = naive.estimate(NOW, b, line, CENTRES, QUANTILES, (hold, at_timepoint), later)
     assert len(got) == len(want)
     for row, twin in zip(got, want, strict=True):
         if twin is None:
@@ -159,6 +162,26 @@ def test_an_early_bus_is_held_by_the_share_learned():
     assert held[1][0] - free[1][0] == pytest.approx(0.5 * early, abs=1e-3)
 
 
+def test_a_bus_is_held_where_buses_wait_for_the_time():
+    plan = [NOW, NOW + 300, NOW + 420, NOW + 540]
+    (free,), (held,) = (estimate(line(), bus(plan=plan, timepoints={1}), at_timepoint=h) for h in (0.0, 0.9))
+    assert held[0][0] == pytest.approx(free[0][0])
+    early = 300 - (free[0][0] - NOW)
+    assert held[1][0] - free[1][0] == pytest.approx(0.9 * early, abs=1e-3)
+    assert held[2][0] - free[2][0] == pytest.approx(0.9 * early, abs=1e-3)  # and nowhere else
+
+
+def test_a_bus_that_stands_at_a_timepoint_waits_for_the_time_and_is_not_stuck():
+    plan = [NOW - 300, NOW + 200, NOW + 320, NOW + 440]
+    here = bus(dist=600.0, next=2, stood=180.0, plan=plan)
+    (stuck,), (waits,) = (estimate(line(), {**here, "timepoints": t}, at_timepoint=1.0) for t in ((), {1}))
+    left = naive.left_of_link(120.0, 600.0, 20.0)
+    assert waits[0][0] - NOW == pytest.approx(200 + left)
+    assert waits[0][3] - waits[0][1] < stuck[0][3] - stuck[0][1]
+    (late,) = estimate(line(), {**here, "timepoints": {1}, "plan": [t - 400 for t in plan]}, at_timepoint=1.0)
+    assert late[0] == stuck[0]
+
+
 def test_a_bus_an_hour_before_its_plan_is_on_another_trip_and_not_held_by_it():
     plan = [NOW + 3600 + 120 * i for i in range(9)]
     (free,), (held,) = (estimate(line(9), bus(plan=plan), hold=h) for h in (0.0, 0.02))
@@ -183,16 +206,17 @@ def learned(n=3):
         "prior_s": np.full(n, 100.0), "sum_s": np.zeros(n), "sum_prior_s": np.zeros(n),
         "hour_s": np.zeros((n, 48), np.float32), "hour_prior_s": np.zeros((n, 48), np.float32),
         "net_s": np.zeros(48), "net_expected_s": np.zeros(48), "recent_s": np.zeros(n),
-        "recent_expected_s": np.zeros(n), "recent_net": np.zeros(2), "fits": np.zeros(4),
+        "recent_expected_s": np.zeros(n), "recent_net": np.zeros(2), "fits": np.zeros(6),
     }  # fmt: skip
 
 
 def learn(a, passages, now=NOW, usual=None, factor=None):
-    """(link, hour, at, seconds, early)."""
+    """(link, hour, at, seconds, early[, at a timepoint])."""
     n = len(a["prior_s"])
-    link, hour, at, seconds, early = (np.array(c, float) for c in zip(*passages, strict=True))
+    passages = [(*p, False)[:6] for p in passages]
+    link, hour, at, seconds, early, timepoint = (np.array(c, float) for c in zip(*passages, strict=True))
     kernel.learn(
-        link.astype(np.int64), hour.astype(np.int64), at, seconds, early, now,
+        link.astype(np.int64), hour.astype(np.int64), at, seconds, early, timepoint > 0, now,
         a["prior_s"].copy() if usual is None else usual, np.ones(n) if factor is None else factor, *a.values(),
     )  # fmt: skip
 
@@ -299,6 +323,18 @@ def test_the_hold_is_learned_from_early_buses():
     assert kernel.fitted(late["fits"])[1] == 0.0
 
 
+def test_the_hold_at_timepoints_is_learned_apart_and_is_no_running_time():
+    a = learned()
+    assert kernel.fitted(a["fits"])[2] == pytest.approx(0.75)
+    for _ in range(100):
+        learn(a, [(0, 8, NOW, 100.0 + 0.5 * 200, 200.0, True)] * 30)
+    assert kernel.fitted(a["fits"])[1:] == pytest.approx((0.0, 0.5), abs=0.02)
+    assert a["sum_s"][0] / a["sum_prior_s"][0] == pytest.approx(1.0, abs=0.05)
+    late = learned()
+    learn(late, [(0, 8, NOW, 300.0, -60.0, True), (0, 8, NOW, 300.0, np.nan, True)] * 1000)
+    assert kernel.fitted(late["fits"])[2] == pytest.approx(0.75)
+
+
 # --- passages
 
 
@@ -317,12 +353,15 @@ class Line:
         settled = [r[5] if len(r) > 6 else (r[3] if np.isnan(r[4]) else r[4]) for r in rows]
         n = len(rows)
         link, out, wait = np.empty(n, np.int64), [np.empty(n) for _ in range(3)], np.empty(n)
+        self.timepoint = np.empty(n, np.bool_)
         count = kernel.chain(
             np.array(vehicle), np.array(run), np.zeros(n, np.int64), np.array(pos), np.array(arrival, float),
             np.array(departure, float), np.array(settled, float), np.full(n, 0.0),
             np.full(n, 0 if planned else -1, np.int64), np.full(n, scale), np.array([0.0, 100, 200, 300]),
-            np.array([0, 4]), np.array([0, 1, 2, -1]), *self.last, *self.times, 120.0, link, *out, wait,
+            np.array([False, False, True, False]), np.array([0, 4]), np.array([0, 1, 2, -1]), *self.last, *self.times,
+            120.0, link, *out, self.timepoint, wait,
         )  # fmt: skip
+        self.timepoint = self.timepoint[:count]
         self.waits += wait[~np.isnan(wait)].tolist()
         return [
             (int(a), *(float(v) for v in rest))
@@ -336,6 +375,14 @@ NAN = float("nan")
 def test_passages_run_from_arrival_to_arrival_the_first_from_departure():
     got = Line().feed([(0, 7, 0, 0.0, 50.0), (0, 7, 1, 150.0, 170.0), (0, 7, 2, 260.0, 260.0)])
     assert [row[:3] for row in got] == [(0, 150.0, 100.0), (1, 260.0, 110.0)]
+
+
+def test_a_passage_knows_whether_it_began_at_a_timepoint_of_its_plan():
+    rows = [(0, 7, pos, 100.0 * pos, 100.0 * pos) for pos in range(4)]
+    for planned, want in ((True, [False, False, True]), (False, [False, False, False])):
+        line = Line()
+        line.feed(rows, planned=planned)
+        assert line.timepoint.tolist() == want
 
 
 def test_passages_of_a_trip_that_takes_longer_by_plan_are_told_as_of_one_that_does_not():
