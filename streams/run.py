@@ -23,7 +23,7 @@ from streams.guard import Child
 from streams.settings import Settings, WrongSetting
 
 _DEMO = Path(__file__).resolve().parent.parent / "fixtures" / "data" / "demo"
-_MADE = ("--city", "7", "--city-routes", "40", "--hours", "1")  # where the bundled recording is not installed
+_MADE = ("--city", "7", "--city-routes", "40", "--always", "--hours", "1")  # where none is bundled
 _START_S = 300.0  # a first start compiles the kernels and the feed
 
 
