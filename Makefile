@@ -4,15 +4,15 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WORKERS ?= 2
+# One more than there are cores: the tests of broker and browser mostly wait.
+WORKERS ?= 3
 PYTHON ?= python3
 
 # pip and uv take the package index from their own configuration; nothing here names one.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.NOTPARALLEL:
-.PHONY: help install run test check format types unit unit-python bench bench-short golden lock clean
+.PHONY: help install run test check format types compile unit unit-python bench golden lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,11 +31,14 @@ $(STAMP): requirements.lock pyproject.toml
 run: install ## broker, worker, API and a recording: prints the address of the map
 	$(BIN)/koridor run
 
-# The summary of the tests stands last, so that the end of a log says how it went.
+# Two at a time what needs no compiled kernel, beside their compilation. The summary of the tests stands last, so that
+# the end of a log says how it went.
 test: export CI := 1
-test: check unit-python bench-short unit ## everything that CI runs
+test: install ## everything that CI runs
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target compile check unit-python
+	@$(MAKE) --no-print-directory unit
 
-check: install format types ## formatting, lint, types and import contracts
+check: format types ## formatting, lint, types and import contracts
 
 format: install
 	$(BIN)/ruff format --check .
@@ -45,17 +48,17 @@ types: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: install ## the tests, kernels compiled
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+compile: install ## every kernel, about a minute; kept until one is edited
+	$(BIN)/python -m benchmarks engine --short
+
+unit: install ## the tests, kernels compiled, and every benchmark in its short form
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 unit-python: install ## the kernels' tests again, not compiled: real tracebacks, bounds and coverage
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m kernel
 
 bench: install ## every benchmark; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
-
-bench-short: install ## every benchmark in seconds: none of them can rot
-	@! test -f benchmarks/__main__.py || $(BIN)/python -m benchmarks --short
 
 golden: install ## fixtures/golden anew, after a change that is meant
 	$(BIN)/python -m pytest -q -n 0 tests/replay/test_golden.py --regolden

@@ -20,7 +20,7 @@ CONNECTIONS = 32
 
 def run(bench: Benchmark) -> None:
     """Fill a city, then ask with 32 kept-alive connections for a few seconds a route."""
-    work = drive(200, 240.0) if bench.short else drive(1500, 900.0)
+    work = drive(200, 240.0, made=True) if bench.short else drive(1500, 900.0)
     seconds = 0.5 if bench.short else 5.0
     with broker() as brokers:
         settings = kafka_settings(brokers, "api")

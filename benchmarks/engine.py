@@ -22,7 +22,7 @@ SETTINGS = Settings(kafka=Kafka(partitions=1))
 
 def run(bench: Benchmark) -> None:
     """Drive both stages once per run; rates of each run, without the first minutes in which buses are new."""
-    work = drive(200, 300.0) if bench.short else drive(4300, 1800.0)
+    work = drive(200, 300.0, made=True) if bench.short else drive(4300, 1800.0)
     batches = by_second(work)
     pings = sum(messages.rows(b) for _, b in batches)
     track, city = Track(work.network, SETTINGS), City(work.network, SETTINGS)

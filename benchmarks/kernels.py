@@ -27,7 +27,7 @@ BEHIND_M, AHEAD_M = 60.0, 150.0  # the window: a ping every 5 s, a bus up to 25 
 
 def run(bench: Benchmark) -> None:
     """Measure both, after both have been shown to find the same places."""
-    work = drive(60, 120.0) if bench.short else drive(1000, 600.0)
+    work = drive(60, 120.0, made=True) if bench.short else drive(1000, 600.0)
     network = work.network
     pings, pattern, last_m = _in_service(work)
     x, y = network.project(pings["lat"], pings["lon"])

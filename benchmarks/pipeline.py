@@ -32,7 +32,7 @@ IN_RECORDED_TIME = {"KORIDOR_WORKER_HEARTBEAT_S": "0", "KORIDOR_WORKER_WARM_UP_S
 
 def run(bench: Benchmark) -> None:
     """Track alone and the whole chain for records of 1,000, 100 and 1 ping; then the peer on single pings."""
-    work = drive(200, 420.0) if bench.short else drive(4300, 1200.0)
+    work = drive(200, 420.0, made=True) if bench.short else drive(4300, 1200.0)
     sizes = ((1000, 1.0), (100, 0.6), (1, 0.05))
     rates: dict[tuple[str, int], float] = {}
     with broker() as brokers:

@@ -48,7 +48,8 @@ class Process:
             bufsize=1,
         )
         self.peak_rss = 0
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def wait_ready(self) -> re.Match[str]:
@@ -68,6 +69,7 @@ class Process:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._reader.join()
 
     def __enter__(self) -> "Process":
         return self
@@ -77,11 +79,12 @@ class Process:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if self._wanted and self.found is None and (match := self._wanted.search(line)):
-                self.found = match
-                self._ready.set()
+        with self.process.stdout as output:
+            for line in output:
+                self.lines.append(line)
+                if self._wanted and self.found is None and (match := self._wanted.search(line)):
+                    self.found = match
+                    self._ready.set()
 
     def _watch(self) -> None:
         with contextlib.suppress(psutil.Error):

@@ -21,15 +21,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regolden", action="store_true", help="write fixtures/golden anew instead of comparing with it")
 
 
+# Groups that wait for other processes more than they compute: they begin first, beside those that compute.
+_WAITING = ("broker", "benchmarks with a broker", "browser")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests in one process of pytest-xdist, and all of the broker's in the same one.
 
-    Fixtures of a file are then made once, and only one Kafka runs at a time.
+    Fixtures of a file are then made once, and a Kafka for all. A test may name another group for itself.
     """
-    for item in items:
-        folder = item.path.relative_to(ROOT / "tests").parts[0] if item.path.is_relative_to(ROOT / "tests") else ""
-        name = "broker" if folder == "broker" or item.get_closest_marker("broker") else str(item.path)
+    group = {item: _group(item) for item in items}
+    for item, name in group.items():
         item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: _WAITING.index(group[item]) if group[item] in _WAITING else len(_WAITING))
+
+
+def _group(item: pytest.Item) -> str:
+    if marker := item.get_closest_marker("xdist_group"):
+        return str(marker.args[0])
+    folder = item.path.relative_to(ROOT / "tests").parts[0] if item.path.is_relative_to(ROOT / "tests") else ""
+    return folder if folder in _WAITING else str(item.path)
 
 
 @pytest.fixture(scope="session")

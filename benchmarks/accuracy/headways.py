@@ -61,7 +61,7 @@ def run(bench: Benchmark) -> None:
     """One drive, heard at several intervals."""
     path = MADE_FEED if bench.short else feed()
     network = load(path)
-    duration, wish = (900.0, Wish()) if bench.short else (5400.0, Wish(vehicles=400, spread=False))
+    duration, wish = (600.0, Wish()) if bench.short else (5400.0, Wish(vehicles=400, spread=False))
     intervals = INTERVALS_S[:1] if bench.short else INTERVALS_S
 
     def drive(ping_s: float, noise: Noise) -> Simulation:

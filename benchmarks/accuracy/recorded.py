@@ -85,7 +85,8 @@ def _brooklyn(bench: Benchmark) -> None:
 
 def _trace(path: Path) -> _Labelled:
     zone = ZoneInfo("America/New_York")
-    rows = list(csv.DictReader(path.open()))
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
     phases: dict[tuple[str, float], list[str]] = {}
     places: dict[tuple[str, float], tuple[float, float]] = {}
     table = []
