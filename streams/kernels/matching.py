@@ -117,7 +117,7 @@ NI = VOID + VOID_WIDTH * VOIDS_KEPT
     H_PHASE,
     DIST,
     LOG,
-    SPEED_ALONG,
+    SPEED_ALONG,  # m/s; of a hypothesis off its route the metres driven since it left
     SEGMENT,
     BIAS,  # metres along by which the last fix was wrong, as far as is known: of a hypothesis in service
 ) = range(7)
@@ -160,14 +160,14 @@ LOITER_LOG = 5.0  # standing long says at most so much against being in service 
 AT_STOP_M = 40.0  # a vehicle that comes to stand this near to a stop probably stands at it
 BASE_S = 300.0  # out of service in one place for longer than this is at base
 FAR_M = 300.0  # detours go around a block or two: every so many metres speak against one
-IDLE_S = 30.0  # a vehicle on its way to or from the depot seldom stands for longer
+IDLE_S = 30.0  # a vehicle that serves no stops, off its route or without one, seldom stands for longer
+CREEP_MPS = 5.0  # a vehicle moves about at a terminal no faster, between its last stop and the bay say
 SILENCE = 0.3  # odds of being in service still, of a vehicle that no longer reports its route
 MOVING = 3.0  # service begins where a vehicle stands, at a terminal, so much sooner than where it drives by
 PHASE_DEPTH = 14.0  # the best hypothesis of a phase is kept unless it is this much less likely (log) than the best one
 START_M = 250.0  # one that stands no farther along than this may not have begun its run
 TERMINAL_M = 60.0  # the run is at its end this far before the last stop
-REJOIN_M = 3000.0  # a detour comes back within this
-ASTRAY_M = 1000.0  # and seldom lasts longer: beyond, every so many metres speak as strongly for one that gave up
+REJOIN_M = 3000.0  # a detour comes back within this; who has driven so far beside it has given it up (Weibull, shape 4)
 SWERVE_LOG = -3.0  # leaving the street sideways speaks at most so much against being on it
 LIKELY_M = 40.0  # a vehicle is looked for this much farther along than half again its speed would take it
 ONE_PLACE_M = 150.0  # hypotheses of a pattern this near to each other are one place on it
@@ -703,7 +703,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         elif phase == LAYOVER:
             wait = max(0.0, _wait_distance(tables, p, d, x, y) - LAYOVER_M)
             cost = weigh_offset * (EXPECTED_OFFSET + offset_log(wait, prm.sigma_m)) + weigh_heading * prm.off_heading
-            if obs_speed > 3.0:
+            if obs_speed > CREEP_MPS:
                 cost -= 1.5 * min(1.0, dt / 15.0)
             if d == 0.0:
                 first, last, length = (
@@ -744,9 +744,10 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                 )
                 log += stay
             far = weigh_offset * min(4.0, offset / FAR_M)
-            astray = dt / prm.stray_s * max(1.0, (at - d) / ASTRAY_M)
+            step = 0.0 if standing else obs_speed * dt
+            astray = dt / prm.stray_s + 4.0 * step / REJOIN_M * (v / REJOIN_M) ** 3
             n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, log + np.log(min(0.5, astray)) + off_network, np.nan, 0)
-            n = _push(work, n, p, OFF_ROUTE, d, 0.0, log + off_network + loiter - far, offset, near)
+            n = _push(work, n, p, OFF_ROUTE, d, v + step, log + off_network + idle - far, offset, near)
         elif phase == DEADHEAD:
             dead += np.exp(log)
             if t - ff[BASE_T] > BASE_S:
