@@ -112,6 +112,7 @@ def tables_of(n: Network) -> Tables:
         k.PSTOP_GATE_SEQ: n.pstop_gate_seq,
         k.PGATE_START: n.pgate_start,
         k.PGATE_STOP_POS: n.pgate_stop_pos,
+        k.PGATE_GATE_IX: n.pgate_gate_ix,
         k.SPAN_START: n.span_start,
         k.SPAN_CELL_IX: n.span_cell_ix,
         k.PATTERN_TRIP_START: starts(n.trip_pattern_ix, patterns),

@@ -62,11 +62,13 @@ from streams.kernels.tables import (
     PATTERN_ROUTE_DIR_IX,
     PATTERN_ROUTE_IX,
     PGATE_DIST_M,
+    PGATE_GATE_IX,
     PGATE_START,
     PGATE_STOP_POS,
     SPAN_CELL_IX,
     SPAN_DIST_M,
     SPAN_START,
+    TRIP_IS_FREQUENCY,
     Array,
 )
 from streams.kernels.trips import find_run
@@ -462,6 +464,48 @@ def _recognised(ff, fi, tables, prm, way, n, p, dist_m, t):
     return first, gate
 
 
+@inner
+def _within_reach(ff, fi, prm, dist_m, t):
+    """Whether the run may have come to `dist_m` of its pattern by now."""
+    return dist_m >= ff[RUN_D] - RESTART_M and (
+        fi[RUN_OFF] == 1 or dist_m <= ff[RUN_D] + RESTART_M + prm.max_speed_mps * (t - ff[RUN_T])
+    )
+
+
+@inner
+def _turns_into(ff, fi, tables, times, prm, p, dist_m, reported_trip, t):
+    """The run goes on as one of pattern `p`, if that is a variant of its own whose gates are the same up to here.
+
+    What was told of the run then holds for the variant too: the run keeps its number and, where it has no scheduled
+    trip, its start. Returns whether it did.
+    """
+    old = fi[RUN_PATTERN]
+    if old < 0 or tables.i[tables.at[PATTERN_ROUTE_DIR_IX] + old] != tables.i[tables.at[PATTERN_ROUTE_DIR_IX] + p]:
+        return False
+    was, now = tables.i[tables.at[PGATE_START] + old], tables.i[tables.at[PGATE_START] + p]
+    gates, passed = tables.at[PGATE_GATE_IX], fi[NEXT_GATE]
+    if passed > tables.i[tables.at[PGATE_START] + p + 1] - now:
+        return False
+    for gate in range(fi[RUN_GATE], passed):
+        if tables.i[gates + was + gate] != tables.i[gates + now + gate]:
+            return False
+    on = 0.0
+    if passed > fi[RUN_GATE]:
+        on = tables.f[tables.at[PGATE_DIST_M] + now + passed - 1] - tables.f[tables.at[PGATE_DIST_M] + was + passed - 1]
+    if not _within_reach(ff, fi, prm, dist_m - on, t):
+        return False
+    trip, day, start = find_run(tables, times, p, t, dist_m, reported_trip, fi[LAST_TRIP])
+    if day != fi[RUN_DAY]:
+        return False
+    fi[RUN_PATTERN], fi[RUN_TRIP] = p, trip
+    if trip >= 0 and tables.i[tables.at[TRIP_IS_FREQUENCY] + trip] == 0:
+        ff[RUN_START] = start
+    ff[RUN_D] += on
+    ff[BEFORE_D] += on
+    _enter_span(ff, fi, tables, ff[RUN_D], ff[RUN_T])
+    return True
+
+
 @lean
 def follow(state, s, t, said, reported_trip, tables, prm, times, way, n, facts, to):
     """Take the run of filter state `s` on to what `deciding.decide` says at time `t`; notes what it passes.
@@ -486,11 +530,8 @@ def follow(state, s, t, said, reported_trip, tables, prm, times, way, n, facts, 
         dist = said[P_DIST]
         if dist != dist:  # on this pattern, but not yet known where
             return
-        if (
-            fi[RUN_PATTERN] == p
-            and dist >= ff[RUN_D] - RESTART_M
-            and (fi[RUN_OFF] == 1 or dist <= ff[RUN_D] + RESTART_M + prm.max_speed_mps * (t - ff[RUN_T]))
-        ):
+        on = fi[RUN_PATTERN] == p and _within_reach(ff, fi, prm, dist, t)
+        if on or (fi[RUN_PATTERN] != p and _turns_into(ff, fi, tables, times, prm, p, dist, reported_trip, t)):
             _move(ff, fi, tables, prm, facts, to, dist, t)
         else:
             old, day, number = fi[RUN_PATTERN], fi[RUN_DAY], fi[RUN_N]

@@ -31,6 +31,7 @@ Array = np.ndarray
     PSTOP_GATE_SEQ,  # position in the pattern's gates
     PGATE_START,  # CSR: gates of a pattern
     PGATE_STOP_POS,  # position in the pattern's stops, -1 between stops
+    PGATE_GATE_IX,  # which gate of the network it is
     SPAN_START,  # CSR: runs of one directed cell along a pattern
     SPAN_CELL_IX,
     PATTERN_TRIP_START,  # CSR
@@ -42,7 +43,7 @@ Array = np.ndarray
     SERVICE_ACTIVE,  # services x N_DAYS, row by row
     GRID_START,  # CSR: cells of the candidate grid, row-major
     GRID_SEGMENT,  # first point of a shape segment
-) = range(27)
+) = range(28)
 (
     PATTERN_LENGTH_M,
     # 4 a pattern: where a vehicle waits before it starts: x, y of its own start, and of the end of the pattern before
@@ -55,10 +56,10 @@ Array = np.ndarray
     FREQ_START_S,
     FREQ_END_S,
     GRID,  # x0, y0 and cell size in metres
-) = range(27, 37)
+) = range(28, 38)
 # and four plain numbers stand in `at` themselves
-FIRST_DAY, N_DAYS, GRID_NX, GRID_NY = range(37, 41)
-ENTRIES = 41
+FIRST_DAY, N_DAYS, GRID_NX, GRID_NY = range(38, 42)
+ENTRIES = 42
 
 
 # columns of Tables.segments: the way the shape leads there, as a unit vector; how far the street may be from it (m);

@@ -253,6 +253,22 @@ def test_d07_a_bus_of_unknown_route_is_seen_to_leave_it_too():
     assert all(p["off_route"] and p["trip_type"] == "In service" for p in aside)
 
 
+def test_d08_a_bus_that_stands_off_its_route_is_no_more_on_a_detour_than_it_was():
+    network, drawing = draw("A-----B-----C-----D", routes={"R": "ABCD"}, metres_per_char=250)
+    before, north = turns_off(drawing, seven(network), 900.0, 600.0, route_id="R")
+    aside = (north[-1]["lat"], north[-1]["lon"])
+    wait = stand(aside, north[-1]["timestamp"] + 5.0, 200.0, route_id="R")
+    on = [
+        {**wait[0], "timestamp": wait[-1]["timestamp"] + 5.0 * k, "lon": aside[1] + 8.0 * 5.0 * k / 111_195.0}
+        for k in range(1, 76)
+    ]
+    places = positions(run(network, [*before, *north, *wait, *on]))
+    assert all(p["off_route"] for p in places[len(before) + 4 : len(before) + len(north)])  # as for a detour
+    assert {p["trip_type"] for p in places[-5:]} == {"Deadhead"}  # but this one drives on for 3 km
+    first = [p["trip_type"] for p in places].index("Deadhead")
+    assert {p["trip_type"] for p in places[first:]} == {"Deadhead"}
+
+
 def test_e01_bad_fixes_are_kept_out_and_told_by_name():
     network, drawing = draw("A-----B-----C", routes={"R": "ABC"}, metres_per_char=100)
     pings = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)
@@ -393,6 +409,20 @@ def test_f07_a_bus_that_leaves_its_terminal_slowly_has_left_it():
     assert set(types[len(wait) + 1 : len(wait) + 5]) == {"In service"}
 
 
+def test_f08_a_bus_that_creeps_from_its_last_stop_to_a_bay_waits_there():
+    network, drawing = draw("A-----B-----C-----D", routes={"R": "ABCD", "R-back": "DCBA"}, metres_per_char=100)
+    report = {"route_id": "R"}
+    there = parked(drawing, "D", ride(drawing, "R", seven(network), speed_mps=8.0, **report), 20.0)
+    t, (lat, lon) = there[-1]["timestamp"], drawing.at("D")
+    creep = [
+        {**there[-1], "timestamp": t + 5.0 * k, "lat": lat - 3.4 * 5.0 * k / 111_195.0, "speed_mps": 3.4}
+        for k in range(1, 7)
+    ]
+    bay = stand((creep[-1]["lat"], lon), creep[-1]["timestamp"] + 5.0, 200.0, speed_mps=0.0, **report)
+    places = positions(run(network, [*there, *creep, *bay]))[-len(bay) - 3 :]
+    assert {p["trip_type"] for p in places} == {"Layover"}
+
+
 def test_g01_a_bus_that_names_no_route_has_served_the_stops_before_the_fork():
     network, drawing = fork()
     t0 = seven(network)
@@ -443,3 +473,50 @@ def test_g04_a_bus_that_moves_about_at_its_terminal_has_not_begun_a_run():
     runs = {row["trip_id_performed"] for row in last_words(said)["passings"].values()}
     assert len(runs) == 1
     assert min(r["arrival_time"] for r in last_words(said)["passings"].values()) >= goes[0]["timestamp"] - 30.0
+
+
+def variants(at_c):
+    """Two patterns of one route and direction that part at C, the second one rare; up to there its way is `at_c`."""
+    return draw(
+        """
+                                     E
+                                     |
+                                     |
+                                     |
+                                     |
+        A-----B------X-----Y---------C--------D
+        """,
+        routes={"R": "ABXYCD", "R/e": f"{at_c}E"},
+        metres_per_char=50,
+        headway_s={"R": 300, "R/e": 1200},
+    )
+
+
+def test_g05_a_bus_on_another_variant_of_its_route_drives_on_with_the_same_run():
+    network, drawing = variants("ABXYC")
+    pings = ride(drawing, "R/e", seven(network), route_id="R", speed_mps=8.0)
+    said = run(network, parked(drawing, "E", pings, 20.0))
+    patterns = [p["pattern_id"] for p in positions(said) if p["pattern_id"]]
+    assert len(set(patterns)) == 2  # the frequent one until the fork, then its own
+    assert {p["trip_id_performed"] for p in positions(said)[3:]} == {"2026-03-10:bus:1"}
+    assert {p["start_time"] for p in positions(said)[3:]} == {"07:00:00"}
+    assert not any(row["withdrawn"] for row in rows(said["passings"]))
+    visits = stops_of(network, said)
+    assert [stop for _, stop, _, _ in visits] == list("ABXYCE")
+    assert len({run_id for run_id, _, _, _ in visits}) == 1
+    along = [p["dist_m"] for p in positions(said) if p["dist_m"] is not None]
+    assert along == sorted(along)
+
+
+def test_g06_a_variant_that_began_elsewhere_is_another_run():
+    network, drawing = variants("XYC")
+    north = ride(drawing, "R/e", seven(network) + 600.0, from_m=1050.0, route_id="R", speed_mps=8.0)
+    there = ride(drawing, "R", seven(network), to_m=1700.0, route_id="R", speed_mps=8.0)
+    north = [{**p, "timestamp": there[-1]["timestamp"] + 5.0 * (k + 1)} for k, p in enumerate(north)]
+    said = run(network, [*there, *north])
+    numbers = {}
+    for row in last_words(said)["passings"].values():
+        numbers.setdefault(row["trip_id_performed"], set()).add(row["pattern_id"])
+    assert all(
+        len(patterns) == 1 for patterns in numbers.values()
+    )  # gates of one are not counted as gates of the other
