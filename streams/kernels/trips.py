@@ -22,6 +22,7 @@ from streams.kernels.tables import (
 )
 
 DAY_S = 86_400.0
+EARLY = 3.0  # a vehicle is late rather than early: early by so much is as unlikely as late by three times that
 
 
 @lean
@@ -46,7 +47,8 @@ def find_run(tables, times, p, t, dist_m, reported_trip, last_trip):
     last_trip      the vehicle's trip before, -1: its block goes on, and it is not driven twice
 
     A frequency's trip is the template whose window holds the start of the run; the start is the vehicle's own, planned
-    running time before `t`. Otherwise the trip that is nearest to being here now.
+    running time before `t`. Otherwise the trip that is nearest to being here now,
+    late rather than early.
 
     Returns (trip_ix or -1, service day as ordinal, start as whole seconds of that day).
     """
@@ -83,10 +85,11 @@ def find_run(tables, times, p, t, dist_m, reported_trip, last_trip):
                     cost -= 600.0
             else:
                 start = tables.f[tables.at[TRIP_START_S] + trip]
-                cost = abs(second - start)
-                if trip == reported_trip and cost < 3.0 * 3600.0:
+                away = abs(second - start)
+                cost = EARLY * away if second < start else away
+                if trip == reported_trip and away < 3.0 * 3600.0:
                     cost -= DAY_S
-                elif cost > 3.0 * 3600.0:
+                elif away > 3.0 * 3600.0:
                     continue
                 if last_trip >= 0:
                     if trip == last_trip:

@@ -68,8 +68,10 @@ def test_the_window_that_holds_the_start_decides_the_template():
 TIMED = {"trips": {"R": ["07:00:00", "07:10:00", "07:20:00"]}, "blocks": {"R": ["x", "y", "x"]}}
 
 
-@pytest.mark.parametrize(("minute", "expected"), [(1, "07:00:00"), (9, "07:10:00"), (16, "07:20:00")])
-def test_the_nearest_trip_of_the_timetable(minute, expected):
+@pytest.mark.parametrize(
+    ("minute", "expected"), [(1, "07:00:00"), (6, "07:00:00"), (9, "07:10:00"), (16, "07:10:00"), (18, "07:20:00")]
+)
+def test_the_nearest_trip_of_the_timetable_late_rather_than_early(minute, expected):
     n = network(**TIMED)
     _, _, start = run(n, at(n, 7 + minute / 60))
     assert f"{int(start) // 3600:02d}:{int(start) // 60 % 60:02d}:00" == expected
@@ -85,7 +87,7 @@ def test_a_reported_trip_is_believed_though_it_is_late():
 def test_the_block_goes_on_and_no_trip_is_driven_twice():
     n = network(**TIMED)
     by_start = np.argsort(n.trip_start_s)
-    assert run(n, at(n, 7 + 14 / 60), last=int(by_start[0]))[0] == by_start[2]
+    assert run(n, at(n, 7 + 16 / 60), last=int(by_start[0]))[0] == by_start[2]
     assert run(n, at(n, 7 + 1 / 60), last=int(by_start[0]))[0] != by_start[0]
 
 
