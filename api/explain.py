@@ -67,14 +67,14 @@ class Explainer:
             return run.task.result()
         finally:
             run.waiting -= 1
-            if not run.waiting and not run.task.done():
-                run.task.cancel()
+            if not run.waiting:
+                _cancel(run.task)
 
     async def close(self) -> None:
         """End what is still running."""
         tasks = [run.task for run in self._runs.values()]
         for task in tasks:
-            task.cancel()
+            _cancel(task)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _run(self, key: Key) -> _Run:
@@ -137,3 +137,9 @@ class Explainer:
         child.stdin.close()
         errors = [line.removeprefix("Error: ") for line in said.splitlines() if line.startswith("Error: ")]
         return code, errors[-1] if errors else (said.splitlines() or [f"it ended with {code}"])[-1]
+
+
+def _cancel(task: asyncio.Task[Explanation]) -> None:
+    """Once only: a second time would interrupt the end of its process."""
+    if not task.done() and not task.cancelling():
+        task.cancel()
