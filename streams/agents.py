@@ -7,8 +7,8 @@ the log by a reader of our own. Its state is dropped when a step raises or the p
 the newest snapshot. A snapshot is written after every output it includes is confirmed, and the group's offset is
 committed after the snapshot. What is sent twice after a crash is the same bytes, because a stage is deterministic.
 
-A stage works in a thread of its own: kernels run without the interpreter's lock, so two stages and the network keep
-two cores busy, and a long step holds up no heartbeat. One thread for each stage, because its buffers are shared by its
+A stage works in a thread of its own: kernels run without the interpreter's lock, so the other stage and the network go
+on meanwhile, and a long step holds up no heartbeat. One thread for each stage, because its buffers are shared by its
 partitions.
 """
 
