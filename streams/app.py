@@ -34,7 +34,7 @@ from streams.settings import Settings, WrongSetting
 log = logging.getLogger(__name__)
 
 _BUFFERED_EVENTS = 64  # between Faust's consumer and the agent: a record of a thousand positions has half a megabyte
-_SWITCH_S = 0.001  # a kernel that is done may wait so long for the interpreter; the default is 5 ms, as long as its work
+_SWITCH_S = 0.001  # a kernel that is done waits so long for the interpreter; the default, 5 ms, is as long as its work
 _GIVE_UP_STOPPING_S = 15.0
 _M_MMAP_THRESHOLD = -3  # of malloc.h
 _LARGE_BYTES = 256 << 10

@@ -47,8 +47,7 @@ def find_run(tables, times, p, t, dist_m, reported_trip, last_trip):
     last_trip      the vehicle's trip before, -1: its block goes on, and it is not driven twice
 
     A frequency's trip is the template whose window holds the start of the run; the start is the vehicle's own, planned
-    running time before `t`. Otherwise the trip that is nearest to being here now, late rather
-    than early.
+    running time before `t`. Otherwise the trip that is nearest to being here now, late rather than early.
 
     Returns (trip_ix or -1, service day as ordinal, start as whole seconds of that day).
     """
