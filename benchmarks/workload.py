@@ -31,6 +31,7 @@ class Workload:
     feed: Path
     network: Network
     simulation: Simulation
+    duration_s: float
     conditions: str
 
 
@@ -57,7 +58,7 @@ def drive(vehicles: int, duration_s: float, interval_s: float = 5.0, *, made: bo
         reporting=Reporting(stale=0.05, hidden=0.15),
     )
     said = f"{path.stem}, {vehicles} buses, every {interval_s:g} s, sigma 12 m, 15 % hidden, 5 % stale"
-    return Workload(path, network, simulation, said)
+    return Workload(path, network, simulation, duration_s, said)
 
 
 def pattern_of_truth(work: Workload) -> tuple[np.ndarray, np.ndarray]:

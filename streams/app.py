@@ -6,7 +6,6 @@ any number of them share the partitions. What makes it exact is in agents.py; he
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import math
 import signal
@@ -22,9 +21,10 @@ import click
 import faust
 from aiokafka import TopicPartition
 from faust.types import TP
+from mode.utils.queues import ThrowableQueue
 from prometheus_client import CollectorRegistry
 
-from streams import clients, metrics, snapshots, topics
+from streams import clients, heap, metrics, snapshots, topics
 from streams.agents import PartitionRunner, StageRunners, by_partition
 from streams.broker import home
 from streams.engine.stage import Record, Stage
@@ -33,11 +33,10 @@ from streams.settings import Settings, WrongSetting
 
 log = logging.getLogger(__name__)
 
-_BUFFERED_EVENTS = 64  # between Faust's consumer and the agent: a record of a thousand positions has half a megabyte
+_BUFFERED_EVENTS = 32  # between Faust's consumer and the agent: a record of a thousand positions has half a megabyte
 _SWITCH_S = 0.001  # a kernel that is done waits so long for the interpreter; the default, 5 ms, is as long as its work
+_NEVER = 0.5  # pressure begins at size / this: where the buffer would be twice as full as it can be
 _GIVE_UP_STOPPING_S = 15.0
-_M_MMAP_THRESHOLD = -3  # of malloc.h
-_LARGE_BYTES = 256 << 10
 
 
 class Outbox:
@@ -252,11 +251,25 @@ class StageApp:
                 future.add_done_callback(lambda f: f.cancelled() or f.exception())
 
 
+class _App(faust.App):  # type: ignore[misc]  # faust is untyped
+    """Holds up its consumer while the agent's buffer is full, instead of taking the partition away from it.
+
+    Faust does the latter at four fifths of the buffer, and a consumer left without a partition sleeps for a second,
+    however soon there is room again: a worker with a backlog did a hundred records a second.
+    """
+
+    def FlowControlQueue(self, maxsize: int | None = None, **options: Any) -> ThrowableQueue[Any]:
+        """A buffer that is under no pressure until it is full."""
+        queue = super().FlowControlQueue(maxsize, **options)
+        queue.pressure_high_ratio = _NEVER
+        return queue
+
+
 def _faust_app(settings: Settings, stage: Stage) -> faust.App:
     kafka, worker = settings.kafka, settings.worker
     folder = home() / "worker"
     folder.mkdir(parents=True, exist_ok=True)
-    app = faust.App(
+    app = _App(
         f"{kafka.prefix}-{stage.name}",
         broker=";".join(f"kafka://{b.strip()}" for b in kafka.brokers.split(",")),
         broker_credentials=clients.faust_credentials(kafka),
@@ -377,22 +390,13 @@ def configure_logging() -> None:
     logging.getLogger("streams").setLevel(logging.INFO)
 
 
-def give_back_large_blocks() -> None:
-    """Let glibc return every large block at once: records of megabytes come and go, and their holes are never filled.
-
-    Left to itself it raises the size from which it does so to that of the largest block ever freed. Elsewhere than on
-    glibc nothing happens.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-
-
 def run(settings: Settings, stages: Sequence[Stage], network: str, network_record: bytes | None = None) -> None:
     """`work` in an event loop of its own, until a signal."""
     configure_logging()
-    give_back_large_blocks()
+    heap.keep_blocks()
     sys.setswitchinterval(_SWITCH_S)
     warm_up(stages)
+    heap.leave_alone()
     asyncio.run(work(settings, stages, network, network_record))
 
 

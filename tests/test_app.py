@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import socket
 from dataclasses import replace
@@ -64,6 +65,25 @@ def test_a_wrong_profile_is_refused_before_any_traffic(monkeypatch, name, said):
     result = CliRunner().invoke(app.command, ["--gtfs", str(CITY)])
     assert result.exit_code == 1
     assert said in result.output
+
+
+async def test_a_full_buffer_holds_up_the_consumer_and_takes_no_partition_from_it():
+    """A consumer whose partitions are all taken away sleeps for a second."""
+    queue = app._App("test").FlowControlQueue(maxsize=8, clear_on_resume=True)
+    queue._flow_control.resume()
+    taken: list[str] = []
+    for event in range(8):
+        assert not queue.full()
+        queue.put_nowait_enhanced(
+            event, on_pressure_high=lambda: taken.append("away"), on_pressure_drop=lambda: taken.append("back")
+        )
+    assert queue.full()
+    waiting = asyncio.create_task(queue.put(8))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert [await queue.get() for _ in range(9)] == list(range(9))
+    assert waiting.done()
+    assert not taken
 
 
 async def test_a_taken_metrics_port_is_named(monkeypatch):

@@ -77,7 +77,7 @@ def run(bench: Benchmark) -> None:
     _score_headways(bench, "city alone", ideal, true, said)
     _score_cells(bench, "city alone", ideal, truth, network, said)
     for interval in intervals:
-        work = Workload(path, network, drive(interval, Noise(sigma_m=10.0, tau_s=30.0)), said)
+        work = Workload(path, network, drive(interval, Noise(sigma_m=10.0, tau_s=30.0)), duration, said)
         told = _told(network, work)
         what = f"every {interval:g} s"
         conditions = f"{said}, sigma 10 m, tau 30 s"

@@ -5,8 +5,9 @@ makes its statements *before* the record's own facts are observed, so a statemen
 the records stamped before 12:00:05, whatever batch they came in. Heartbeats carry no facts and move record time.
 """
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -55,7 +56,7 @@ OUT: dict[str, Spec] = {
 }
 _RECORD = messages.reader(IN, network=str)
 ROWS_PER_RECORD = 10_000  # a re-statement of a large city stays far below the topic's largest record
-MOST_GRID_POINTS = 720  # caught up one by one after a hole in record time; of a longer one only the last
+MOST_GRID_POINTS = 120  # caught up one by one after a hole in record time; of a longer one only the last
 FORGET_EVERY_S = 600.0
 FORGET_VEHICLE_S = 86_400.0
 
@@ -117,12 +118,14 @@ class City:
         outputs: list[Output] = []
         for record in records:
             network_hash, columns = self._decode(state, record.value)
-            said = self.advance(state, columns, record.record_time, network_hash)
-            for topic, spec in OUT.items():
-                if topic in said:
-                    for start in range(0, messages.rows(said[topic]), ROWS_PER_RECORD):
-                        chunk = messages.take(said[topic], slice(start, start + ROWS_PER_RECORD))
-                        outputs.append(Output(topic, messages.encode(spec, chunk), record.offset))
+            said: dict[str, list[Columns]] = {}
+            for output in self._sayings(state, columns, record.record_time, network_hash):
+                _add(said, output)
+                # In a hole of record time there is much to say for every grid point: too much to hold as columns.
+                if sum(map(messages.rows, itertools.chain(*said.values()))) > ROWS_PER_RECORD:
+                    outputs += _encoded(_joined(said), record.offset)
+                    said.clear()
+            outputs += _encoded(_joined(said), record.offset)
         return outputs
 
     def advance(
@@ -139,14 +142,9 @@ class City:
         network_hash  of the network that `gate_ix` and `cell_ix` refer to; None: this one
         """
         said: dict[str, list[Columns]] = {}
-        self._reach(state, record_time, said)
-        if columns is not None:
-            facts = self._resolve(state, columns, network_hash)
-            for part in self.parts:
-                _add(said, part.observe(state, facts))
-        return {
-            topic: parts[0] if len(parts) == 1 else messages.concat(OUT[topic], parts) for topic, parts in said.items()
-        }
+        for output in self._sayings(state, columns, record_time, network_hash):
+            _add(said, output)
+        return _joined(said)
 
     def learned(self, state: CityState) -> dict[str, Any]:
         """What outlasts the day, by part: for a profile (profile.py)."""
@@ -204,8 +202,24 @@ class City:
 
     # --- inside
 
-    def _reach(self, state: CityState, record_time: float, said: dict[str, list[Columns]]) -> None:
-        """Move record time; make the statements of every grid point that is crossed."""
+    def _sayings(
+        self,
+        state: CityState,
+        columns: Mapping[str, Columns] | None,
+        record_time: float,
+        network_hash: str | None,
+    ) -> Iterator[CityOutput]:
+        """What every part has to say, in order: at each grid point that is crossed, then of the record's facts."""
+        for at in self._reach(state, record_time):
+            for part in self.parts:
+                yield part.statements(state, at, round(at / self._every_s) % self._restate_every == 0)
+        if columns is not None:
+            facts = self._resolve(state, columns, network_hash)
+            for part in self.parts:
+                yield part.observe(state, facts)
+
+    def _reach(self, state: CityState, record_time: float) -> Iterator[float]:
+        """Move record time; the grid points that are crossed, each when the one before it is done with."""
         every = self._every_s
         if math.isnan(state.record_time):
             state.started_at = state.record_time = record_time
@@ -216,12 +230,10 @@ class City:
             state.count("grid_points_skipped", due - 1)
             state.next_grid += (due - 1) * every
         while state.next_grid <= state.record_time:
-            at = state.next_grid
-            k = round(at / every)
+            k = round(state.next_grid / every)
             if k % max(1, round(FORGET_EVERY_S / every)) == 0:
-                self._forget(state, at)
-            for part in self.parts:
-                _add(said, part.statements(state, at, k % self._restate_every == 0))
+                self._forget(state, state.next_grid)
+            yield state.next_grid
             state.next_grid = (k + 1) * every
 
     def _decode(self, state: CityState, value: bytes) -> tuple[str | None, dict[str, Columns] | None]:
@@ -332,6 +344,18 @@ class City:
         state.fleet.pattern = number[state.fleet.pattern]  # -1 finds the spare last place
         state.runs.pattern = number[state.runs.pattern]
         state.runs.trip[:] = -1
+
+
+def _joined(said: dict[str, list[Columns]]) -> CityOutput:
+    return {topic: parts[0] if len(parts) == 1 else messages.concat(OUT[topic], parts) for topic, parts in said.items()}
+
+
+def _encoded(said: CityOutput, offset: int) -> Iterator[Output]:
+    for topic, spec in OUT.items():
+        if topic in said:
+            for start in range(0, messages.rows(said[topic]), ROWS_PER_RECORD):
+                chunk = messages.take(said[topic], slice(start, start + ROWS_PER_RECORD))
+                yield Output(topic, messages.encode(spec, chunk), offset)
 
 
 def _add(said: dict[str, list[Columns]], output: CityOutput) -> None:

@@ -162,6 +162,20 @@ def test_much_to_say_goes_out_in_several_records_of_the_same_offset(log):
     assert counts == [ROWS_PER_RECORD, ROWS_PER_RECORD, 1]
 
 
+def test_what_is_said_in_a_hole_is_encoded_grid_point_by_grid_point(log):
+    """It would not fit into memory as columns; together it is what the whole record has to say."""
+    city = City(log.network, Settings(), parts=(Loud(),))
+    records = [Record(7, 1001.0, messages.HEARTBEAT), Record(8, 1016.0, messages.HEARTBEAT)]
+    outputs = city.step(city.fresh(0), records)
+    said = [messages.decode(messages.INDICATOR, o.value) for o in outputs]
+    assert [messages.rows(c) for c in said] == [ROWS_PER_RECORD, ROWS_PER_RECORD, 1] * 3
+    state = city.fresh(0)
+    city.advance(state, None, 1001.0)
+    whole = city.advance(state, None, 1016.0)["indicators"]
+    together = messages.concat(messages.INDICATOR, said)
+    assert messages.encode(messages.INDICATOR, together) == messages.encode(messages.INDICATOR, whole)
+
+
 def test_a_state_of_another_version_is_refused(log):
     city = probed(log)
     data = city.dump(city.fresh(0))
