@@ -31,7 +31,7 @@ from streams import messages
 from streams.engine.stage import Output, Record, Stage
 from streams.metrics import StageMetrics
 from streams.settings import Worker, WrongSetting
-from streams.snapshots import Snapshot
+from streams.snapshots import Snapshot, compressed
 
 _T = TypeVar("_T")
 
@@ -349,8 +349,11 @@ class PartitionRunner:
             partitions=self.partitions,
             record_time=self.record_time,
             quiet_until=self._quiet_until,
-            state=await self._in_thread(self.stage.dump, self._state),
+            compressed=await self._in_thread(self._dump, self._state),
         )
+
+    def _dump(self, state: Any) -> bytes:
+        return compressed(self.stage.dump(state))
 
     def _take_pending(self) -> "list[asyncio.Future[Any]]":
         pending, self._pending = self._pending, []

@@ -7,13 +7,15 @@ the partition of the same number: the newest snapshot of an input partition is t
 
 from dataclasses import dataclass
 
+import cramjam
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams import clients
 from streams.engine.state import pack, unpack
 
-_LAYOUT = 1
+_LAYOUT = 2
+_ZSTD_LEVEL = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,15 @@ class Snapshot:
     partitions: int  # of the input topic
     record_time: float  # of the newest record in it, NaN before the first
     quiet_until: int  # outputs of records below this offset are not sent: an earlier version has said them
-    state: bytes | bytearray
+    compressed: bytes  # the state: a tenth of its size on its way, and compressed where nothing waits for it
+
+    @property
+    def state(self) -> bytes:
+        """What the stage dumped. Raises ValueError where that cannot be told."""
+        try:
+            return bytes(cramjam.zstd.decompress(self.compressed))
+        except cramjam.DecompressionError as error:
+            raise ValueError(f"a state that is not compressed as it should be: {error}") from None
 
     def encode(self) -> bytearray:
         """The record's value."""
@@ -39,7 +49,7 @@ class Snapshot:
                 "partitions": self.partitions,
                 "record_time": np.array([self.record_time]),  # an array keeps NaN, JSON does not
                 "quiet_until": self.quiet_until,
-                "state": np.frombuffer(self.state, dtype=np.uint8),
+                "compressed": np.frombuffer(self.compressed, dtype=np.uint8),
             }
         )
 
@@ -50,11 +60,16 @@ class Snapshot:
             tree = unpack(value)
             if tree.pop("layout") != _LAYOUT:
                 raise ValueError("a snapshot of another layout")
-            tree["state"] = tree["state"].tobytes()
+            tree["compressed"] = tree["compressed"].tobytes()
             tree["record_time"] = float(tree["record_time"][0])
             return cls(**tree)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError(f"not a snapshot: {error}") from None
+
+
+def compressed(state: bytes | bytearray) -> bytes:
+    """A stage's dump, as a snapshot carries it."""
+    return bytes(cramjam.zstd.compress(state, _ZSTD_LEVEL))
 
 
 async def save(producer: AIOKafkaProducer, topic: str, partition: int, snapshot: Snapshot) -> int:

@@ -19,7 +19,7 @@ from streams.engine import state as codec
 from streams.engine.stage import Output, Record
 from streams.metrics import StageMetrics
 from streams.settings import Worker, WrongSetting
-from streams.snapshots import Snapshot
+from streams.snapshots import Snapshot, compressed
 
 
 class Summing:
@@ -266,14 +266,14 @@ async def test_a_snapshot_that_cannot_be_read_warms_up(caplog):
 
 async def test_a_topic_made_anew_does_not_wait_for_its_old_length():
     wires = FakeWires([1] * 10)
-    wires.snapshot = Snapshot(500, 1, "n", 4, 99.0, 0, codec.pack({"sum": 7}))
+    wires.snapshot = Snapshot(500, 1, "n", 4, 99.0, 0, compressed(codec.pack({"sum": 7})))
     await runner(Summing(), wires).advance(wires.log[9:])
     assert wires.positions() == list(range(1, 11))
 
 
 async def test_records_deleted_before_they_were_done_are_left_out(caplog):
     wires = FakeWires([1] * 10, first=100)
-    wires.snapshot = Snapshot(50, 1, "n", 4, 99.0, 0, codec.pack({"sum": 7}))
+    wires.snapshot = Snapshot(50, 1, "n", 4, 99.0, 0, compressed(codec.pack({"sum": 7})))
     await runner(Summing(), wires).advance(wires.log[9:])
     assert wires.positions() == list(range(8, 18))
     assert "50 records were deleted" in caplog.text

@@ -5,13 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine import state as codec
-from streams.snapshots import Snapshot
+from streams.snapshots import Snapshot, compressed
 
 
 @given(st.integers(0, 1 << 60), st.floats(0, 1e10), st.binary(max_size=200))
 def test_bytes_and_back(next_offset, record_time, state):
-    snapshot = Snapshot(next_offset, 3, "abc", 16, record_time, 7, state)
-    assert Snapshot.decode(snapshot.encode()) == snapshot
+    snapshot = Snapshot(next_offset, 3, "abc", 16, record_time, 7, compressed(state))
+    back = Snapshot.decode(snapshot.encode())
+    assert back == snapshot
+    assert back.state == state
 
 
 def test_unknown_record_time_stays_unknown():
@@ -22,3 +24,8 @@ def test_unknown_record_time_stays_unknown():
 def test_anything_else_is_refused(value):
     with pytest.raises(ValueError):
         Snapshot.decode(value)
+
+
+def test_a_state_that_is_not_compressed_is_refused():
+    with pytest.raises(ValueError, match="not compressed"):
+        _ = Snapshot(0, 1, "n", 1, 0.0, 0, b"garbage").state
