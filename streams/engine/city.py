@@ -56,7 +56,7 @@ OUT: dict[str, Spec] = {
 }
 _RECORD = messages.reader(IN, network=str)
 ROWS_PER_RECORD = 10_000  # a re-statement of a large city stays far below the topic's largest record
-MOST_GRID_POINTS = 120  # caught up one by one after a hole in record time; of a longer one only the last
+MOST_GRID_POINTS = 240  # caught up one by one after a hole in record time; of a longer one only the last
 FORGET_EVERY_S = 600.0
 FORGET_VEHICLE_S = 86_400.0
 
