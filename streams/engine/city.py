@@ -338,12 +338,11 @@ class City:
             part.renumber(state.parts[part.name], run, vehicle)
 
     def _carry_over(self, state: CityState, tree: Mapping[str, Any]) -> None:
-        """Patterns of another network are found again by their ids; its trips come with the next facts."""
+        """Patterns of another network are found again by their ids."""
         number = np.full(1 + int(max(tree["pattern"], default=-1)) + 1, -1, dtype=np.int64)
         number[tree["pattern"]] = self._patterns.of(tree["pattern_id"])
         state.fleet.pattern = number[state.fleet.pattern]  # -1 finds the spare last place
-        state.runs.pattern = number[state.runs.pattern]
-        state.runs.trip[:] = -1
+        state.runs.carry_over(number)
 
 
 def _joined(said: dict[str, list[Columns]]) -> CityOutput:

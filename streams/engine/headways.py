@@ -76,6 +76,7 @@ class Changes:
     headway_s: Array
     planned_s: Array
     target_s: Array
+    ratio: Array  # headway / target
     band: Array  # place in BANDS, -1
     pgate: Array  # -1
     revision: Array
@@ -97,7 +98,7 @@ class State:
     latest: dict[str, Array]  # by vehicle, see _LATEST
     heard: Heard
     holes: Array  # f8 (m, 2) stretches in which the source was silent, as the rings were told last
-    changes: Changes | None = None  # of the record being observed; not kept
+    changes: Changes | None = None  # of the record being observed, if there are any; not kept
 
 
 _LATEST: dict[str, tuple[Any, Any]] = {
@@ -160,7 +161,7 @@ class Headways:
         """Headway rows of the record's passings."""
         state: State = city.parts[self.name]
         state.changes = changes = self._changes(state, city, facts)
-        if not len(changes.ring):
+        if changes is None:
             return {}
         self._remember(state, city, changes)
         return {"headways": self._columns(city, changes)}
@@ -289,7 +290,7 @@ class Headways:
             return state.heard.holes(self.hole_s, state.holes)
         return state.holes
 
-    def _changes(self, state: State, city: CityState, facts: Facts) -> Changes:
+    def _changes(self, state: State, city: CityState, facts: Facts) -> Changes | None:
         passings, pattern, run = facts.passings, facts.passing_pattern, facts.passing_run
         network, runs = self.network, city.runs
         seq = passings["gate_seq"]
@@ -313,12 +314,15 @@ class Headways:
         city.count("passings_of_unknown_gates", int(np.count_nonzero(~known)))
         city.count("passings_too_late_for_a_headway", lost)
         ring, run, time, leader, headway, revision, gone, old_time, old_headway = found
+        if not len(ring):
+            return None
         planned, pgate = self.planned.headways(ring, time, runs.pattern[run], runs.day[run])
         target = self.targets.of(city, self._route_dir(city, ring, run), time, planned)
-        band = bands_of(ratio_of(headway, target), self.limits)
+        ratio = ratio_of(headway, target)
         return Changes(
-            ring, run, leader, time, headway, planned, target, band, pgate, revision, gone, old_time, old_headway
-        )
+            ring, run, leader, time, headway, planned, target, ratio, bands_of(ratio, self.limits), pgate, revision,
+            gone, old_time, old_headway,
+        )  # fmt: skip
 
     def _columns(self, city: CityState, c: Changes) -> Columns:
         route_dir = self._route_dir(city, c.ring, c.run)
@@ -339,7 +343,7 @@ class Headways:
             "headway_s": c.headway_s,
             "scheduled_headway_s": c.planned_s,
             "target_headway_s": c.target_s,
-            "headway_ratio": ratio_of(c.headway_s, c.target_s),
+            "headway_ratio": c.ratio,
             "band": self._band[c.band],
             "revision": c.revision,
             "withdrawn": c.gone,
@@ -377,7 +381,8 @@ def next_rings(of_pgate: Array, pgate_start: Array) -> Array:
 
 def ratio_of(headway_s: Array, target_s: Array) -> Array:
     """Headway as a share of its target, 4 digits; NaN where either is unknown."""
-    return np.round(headway_s / np.where(target_s > 0, target_s, np.nan), 4)
+    ratio: Array = (headway_s / np.where(target_s > 0, target_s, np.nan)).round(4)
+    return ratio
 
 
 def _pass(

@@ -118,7 +118,7 @@ class Indicators:
         """Take in the headways that the record changed."""
         headways: HeadwayState = city.parts["headways"]
         changes = headways.changes
-        if changes is not None and len(changes.ring):
+        if changes is not None:
             self._take(city.parts[self.name], city, changes)
         return {}
 
@@ -235,27 +235,20 @@ class Indicators:
         route_dir = self.headways.rings.route_dir[c.ring]
         # in before out: what one record both tells and takes back must find its minute
         new = np.flatnonzero(counted & ~c.gone)
-        self._sum(state, route_dir[new], c.time[new], c.headway_s[new], c.planned_s[new], c.target_s[new], 1)
+        self._sum(state, route_dir[new], c.time[new], c.headway_s[new], c.planned_s[new], c.band[new], 1)
         at = np.flatnonzero(counted & ~np.isnan(c.old_time))
         if len(at):
             run, ring, time = c.run[at], c.ring[at], c.old_time[at]
             planned, _ = self.headways.planned.headways(ring, time, city.runs.pattern[run], city.runs.day[run])
             target = self.headways.targets.of(city, route_dir[at], time, planned)
-            self._sum(state, route_dir[at], time, c.old_headway_s[at], planned, target, -1)
+            band = bands_of(ratio_of(c.old_headway_s[at], target), self.headways.limits)
+            self._sum(state, route_dir[at], time, c.old_headway_s[at], planned, band, -1)
 
     def _sum(
-        self,
-        state: State,
-        route_dir: Array,
-        time: Array,
-        headway_s: Array,
-        planned_s: Array,
-        target_s: Array,
-        sign: int,
+        self, state: State, route_dir: Array, time: Array, headway_s: Array, planned_s: Array, band: Array, sign: int
     ) -> None:
         h = np.where(np.isnan(headway_s), -1.0, np.rint(headway_s * 100.0)).astype(np.int64)
         p = np.where(np.isnan(planned_s), -1.0, np.rint(planned_s * 100.0)).astype(np.int64)
-        band = bands_of(ratio_of(headway_s, target_s), self.headways.limits)
         limit_s = self.headways.targets.limit_s(route_dir, time)
         said = HAS_TARGET * (band >= 0) + IS_BUNCHED * (band == BUNCHED) + IS_GAPPED * (band == GAP)
         said += IS_REGULAR * (band == EVEN) + HAS_LIMIT * ~np.isnan(limit_s) + IS_WITHIN * (headway_s <= limit_s)

@@ -96,7 +96,7 @@ def _looked_up(table: Mapping[Any, int], ids: Any) -> Array:
 
 def _corrected(likely: Array, names: Array, ids: Array, look_up: Callable[[Array], Array]) -> Array:
     numbers = likely.astype(np.int64)
-    wrong = np.flatnonzero(names[numbers] != ids)
+    wrong = (names[numbers] != ids).nonzero()[0]
     if len(wrong):
         numbers[wrong] = look_up(ids[wrong])
     return numbers

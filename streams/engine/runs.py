@@ -25,6 +25,7 @@ class Runs:
         self.trip: Array = np.empty(0, dtype=np.int64)  # trip_ix of the network, -1 unknown
         self.day: Array = np.empty(0, dtype=np.int64)  # service date, proleptic ordinal; 0 unknown
         self.key: Array = np.empty(0, dtype=np.uint64)  # of the id's bytes: settles ties by content
+        self.lacking: Array = np.zeros(1, dtype=np.bool_)  # of something; the last place, which -1 finds, never is
 
     def __len__(self) -> int:
         return len(self.names)
@@ -47,17 +48,9 @@ class Runs:
         ix = self.names.intern(ids, likely)
         if len(self.names) > before:
             self._note(before)
-        if not len(self.names):
-            return ix
-        named = ix >= 0
-        for column, values in ((self.vehicle, vehicle), (self.pattern, pattern)):
-            unknown = np.flatnonzero((column[ix] < 0) & named)[::-1]  # the first row wins: assign in reverse
-            if len(unknown):
-                column[ix[unknown]] = values[unknown]
-        unknown = np.flatnonzero((self.trip[ix] < 0) & named)[::-1]
-        if len(unknown):
-            found = trips.of(trip_ids[unknown])
-            self.trip[ix[unknown][found >= 0]] = found[found >= 0]
+        lacking = self.lacking[ix].nonzero()[0]
+        if len(lacking):
+            self._fill(ix[lacking], vehicle[lacking], pattern[lacking], trip_ids[lacking], trips)
         return ix
 
     def keep(self, used: Array) -> tuple["Runs", Array]:
@@ -68,6 +61,7 @@ class Runs:
         n = len(kept)
         for name in _COLUMNS:
             setattr(out, name, getattr(self, name)[kept][:n].copy())
+        out.lacking = np.append(self.lacking[kept], False)
         number = np.full(len(self), -1, dtype=np.int64)
         number[kept] = np.arange(n)
         return out, number
@@ -90,10 +84,29 @@ class Runs:
             getattr(out, name)[: len(out)] = tree[name]
         return out
 
+    def carry_over(self, pattern: Array) -> None:
+        """Go on in another network: `pattern` has the new number of each old one; trips come with the next facts."""
+        self.pattern = pattern[self.pattern]
+        self.trip[:] = -1
+        self.lacking[: len(self)] = True
+
+    def _fill(self, ix: Array, vehicle: Array, pattern: Array, trip_ids: Array, trips: Numbers) -> None:
+        """Note what is not known yet of these runs; the first row wins."""
+        for column, values in ((self.vehicle, vehicle), (self.pattern, pattern)):
+            unknown = np.flatnonzero(column[ix] < 0)[::-1]
+            column[ix[unknown]] = values[unknown]
+        unknown = np.flatnonzero(self.trip[ix] < 0)[::-1]
+        if len(unknown):
+            found = trips.of(trip_ids[unknown])
+            self.trip[ix[unknown][found >= 0]] = found[found >= 0]
+        self.lacking[ix] = (self.vehicle[ix] < 0) | (self.pattern[ix] < 0) | (self.trip[ix] < 0)
+
     def _note(self, start: int) -> None:
         n = len(self.names)
         for name in _COLUMNS:
             setattr(self, name, grown(getattr(self, name), n, 0 if name in ("day", "key") else -1))
+        self.lacking = grown(self.lacking, n + 1, False)
+        self.lacking[start:n] = True
         ids = self.names.of(np.arange(start, n))
         self.day[start:n] = service_days(ids)
         self.key[start:n] = [int.from_bytes(blake2b(v.encode(), digest_size=8).digest(), "little") for v in ids]

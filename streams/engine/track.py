@@ -503,12 +503,13 @@ class Track:
     def _encode(self, state: TrackState, found: _Found, offset: Array, outputs: dict[int, list[Output]]) -> None:
         """One `positions` record for every input record that has rows, one `rejects` record where there are any."""
         bounds = {name: np.searchsorted(at, np.arange(len(offset) + 1)).tolist() for name, at in found.record.items()}
+        wire = {name: messages.to_wire(spec, found.columns[name]) for name, spec in FACTS.items()}
         for at in range(len(offset)):
             said = {name: slice(bounds[name][at], bounds[name][at + 1]) for name in found.record}
             if any(said[name].start < said[name].stop for name in FACTS):
                 value: dict[str, Any] = {"network": self.network.hash}
-                for name, spec in FACTS.items():
-                    value[name] = messages.to_wire(spec, messages.take(found.columns[name], said[name]))
+                for name, columns in wire.items():
+                    value[name] = {column: values[said[name]] for column, values in columns.items()}
                 data = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
                 outputs.setdefault(at, []).append(Output("positions", data, int(offset[at])))
             rejects = said["rejects"]
