@@ -11,6 +11,7 @@ from itertools import islice, takewhile
 from math import ceil, floor
 from typing import Any, NamedTuple
 
+from api.detours import left_out
 from api.entity import INTERNAL
 from api.network import NetworkView
 from api.schedule import Trip, seconds
@@ -78,6 +79,10 @@ def board(now: Snapshot, network: NetworkView, stop_id: str, within_s: float) ->
             bus = under_way.get((at.trip.trip_id, date_text))
             if (at.trip.trip_id, date_text, at.sequence) not in estimated and (bus is None or bus <= at.sequence):
                 rows.append(_scheduled(now, days, at, date_text))
+    for row in rows:
+        row["skipped"] = row["stop_id"] in left_out(now, row["route_id"], row["direction_id"])
+        if row["skipped"]:
+            row |= {"words": "not served", "note": "detour: buses do not stop here at present"}
     rows.sort(key=lambda r: (r["arrival_time"], r["trip_id_performed"] or r["trip_id_scheduled"] or ""))
     return rows, _service(now, network, days, tomorrow, rows, places, today, within_s)
 

@@ -1,6 +1,6 @@
 """Entities of the three feeds as plain dicts, in the field names of gtfs-realtime.proto."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -68,6 +68,7 @@ def trip_update(
     network: NetworkView,
     vehicle: Entity | None,
     told: Mapping[int, int],
+    left_out: Collection[str],
     now: int,
     flavor: str | None,
 ) -> tuple[Fields | None, dict[int, int], float]:
@@ -75,6 +76,7 @@ def trip_update(
 
     rows   ARRIVAL rows in the order of their stops
     told   position of a stop in the pattern -> time, of the update before this one
+    left_out  stop_ids that the route's buses drive round at present
 
     Returns the entity (None: there is nothing to say), what it tells by position, and until when it stays true.
     """
@@ -124,16 +126,20 @@ def trip_update(
         if i in width:
             event["uncertainty"] = width[i]
         update: Fields = {}
-        if otp or i > 0 or not waits:
-            update["arrival"] = event
-        if otp or (i == 0 and waits):
-            update["departure"] = event
+        skipped = times[i] >= now and (stop_ids[i] if trip else _row_of(at, i)[STOP]) in left_out
+        if not skipped or (otp and added):  # OpenTripPlanner wants times of every stop of a trip that is added
+            if otp or i > 0 or not waits:
+                update["arrival"] = event
+            if otp or (i == 0 and waits):
+                update["departure"] = event
         if trip:
             update |= {"stop_sequence": trip.stop_sequences[i], "stop_id": stop_ids[i]}
         else:
-            row = next(r for j, r in at if j == i)
+            row = _row_of(at, i)
             update |= {"stop_sequence": row[SEQUENCE], "stop_id": row[STOP]}
-        update["schedule_relationship"] = "UNSCHEDULED" if relationship == "UNSCHEDULED" else "SCHEDULED"
+        update["schedule_relationship"] = (
+            "SKIPPED" if skipped else "UNSCHEDULED" if relationship == "UNSCHEDULED" else "SCHEDULED"
+        )
         updates.append(update)
     if otp and added and len(updates) < 2:  # it would be refused: nobody can ride from the last stop
         return None, times, until
@@ -157,6 +163,10 @@ def trip_update(
     if vehicle_id is not None:
         body["vehicle"] = _vehicle(vehicle_id, vehicle.data if vehicle else {})
     return {"id": known.run.trip_id_performed, "trip_update": body}, times, until
+
+
+def _row_of(at: Sequence[tuple[int, Row]], position: int) -> Row:
+    return next(row for i, row in at if i == position)
 
 
 def at_origin(vehicle: Entity, network: NetworkView) -> bool:

@@ -13,6 +13,7 @@ import orjson
 from google.transit import gtfs_realtime_pb2 as pb
 
 from api.answers import JSON, Answer
+from api.detours import left_out
 from api.entity import Entity
 from api.gtfs_rt import entities
 from api.gtfs_rt.entities import Fields
@@ -188,11 +189,12 @@ class Feeds:
                     trip_id, route_id, direction_id = (rows[0][i] for i in _OF_RUN)
                     known = trips.learn(Run(run, trip_id, route_id, direction_id, None, False))
                 found = made.get(run)
-                source = (known, rows, vehicle is not None and entities.at_origin(vehicle, trips.network))
+                skipped = left_out(snapshot, known.run.route_id, known.run.direction_id)
+                source = (known, rows, skipped, vehicle is not None and entities.at_origin(vehicle, trips.network))
                 if found is None or now > found.until or found.source != source:
                     told = self._told.get(run, {})
                     fields, self._told[run], until = entities.trip_update(
-                        known, rows, trips.network, vehicle, told, now, flavor
+                        known, rows, trips.network, vehicle, told, skipped, now, flavor
                     )
                     found = _Made(source, fields, until)
             except WRONG:

@@ -97,6 +97,17 @@ def test_a_headway_in_words(low, high, found):
     assert every(low, high) == found
 
 
+def test_a_bus_that_drives_round_the_stop_does_not_come(view):
+    view.apply("alerts", record(messages.ALERT, alert("detour:1", kind="detour", effect="DETOUR", stop_ids=["D"])), NOW)
+    snapshot = view.publish(NOW)
+    [row, *_] = [r for r in board(snapshot, snapshot.network, "D", 3600.0)[0] if r["route_id"] == "1"]
+    assert row["skipped"]
+    assert (row["words"], row["note"]) == ("not served", "detour: buses do not stop here at present")
+    [row, *_] = [r for r in board(snapshot, snapshot.network, "C", 3600.0)[0] if r["route_id"] == "1"]
+    assert not row["skipped"]
+    assert row["words"] != "not served"
+
+
 @pytest.mark.parametrize(
     ("clock", "stop_id", "state", "found"),
     [

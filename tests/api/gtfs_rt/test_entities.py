@@ -34,9 +34,11 @@ def east(stop, sequence, at, **more):
     return arrival("B9", stop, sequence, 0.0, trip_id_performed=TIMED.trip_id_performed, **times, **more)
 
 
-def update(run, estimates, now=T, flavor=None, told=(), vehicle=None):
+def update(run, estimates, now=T, flavor=None, told=(), vehicle=None, left_out=()):
     known = Trips(NETWORK).learn(run)
-    fields, times, until = entities.trip_update(known, rows(*estimates), NETWORK, vehicle, dict(told), now, flavor)
+    fields, times, until = entities.trip_update(
+        known, rows(*estimates), NETWORK, vehicle, dict(told), left_out, now, flavor
+    )
     return (fields or {}).get("trip_update", {}), times, until
 
 
@@ -55,6 +57,18 @@ def test_a_frequency_has_times_and_no_delays():
     ]
     assert found["vehicle"] == {"id": "B1"}
     assert until == T + 105  # then the bus is late for C, and the time has to be told anew
+
+
+@pytest.mark.parametrize("flavor", [None, "otp"])
+def test_a_stop_that_buses_drive_round_is_skipped_and_the_others_keep_their_times(flavor):
+    estimates = [arrival("B1", "C", 3, 2.0), arrival("B1", "D", 4, 5.0), arrival("B1", "E", 5, 7.0)]
+    as_ever, *_ = update(FREQUENT, estimates, flavor=flavor)
+    found, *_ = update(FREQUENT, estimates, flavor=flavor, left_out={"D", "elsewhere"})
+    c, d, e = found["stop_time_update"]
+    assert d["stop_id"] == "D"
+    assert d["schedule_relationship"] == "SKIPPED"
+    assert ("arrival" in d) == ("departure" in d) == (flavor == "otp")  # which takes no added trip without them
+    assert [c, e] == as_ever["stop_time_update"][::2]
 
 
 def test_a_timed_trip_has_its_delay_beside_the_time():
@@ -251,7 +265,7 @@ def test_stops_have_the_numbers_that_the_trip_gives_them():
             )
             for stop, n in (("C2", usual[1]), ("X", usual[2]))
         ]
-        found, _, _ = entities.trip_update(known, rows, network, None, {}, T, None)
+        found, _, _ = entities.trip_update(known, rows, network, None, {}, (), T, None)
         told = [u["stop_sequence"] for u in found["trip_update"]["stop_time_update"]]
         assert told[-2:] == own[1:]
         at = entity("B9", route_id="2", stop_id="X", stop_sequence=usual[2])

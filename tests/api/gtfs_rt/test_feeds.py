@@ -210,6 +210,26 @@ def test_a_run_that_a_waiting_bus_has_yet_to_begin_is_told_by_its_estimates(view
     assert found["2025-11-28:B4:2"].trip.trip_id == ("1-a" if flavor is None else "2025-11-28:B4:2")
 
 
+@FLAVORS
+def test_stops_of_a_detour_are_skipped_until_it_is_over(view, flavor):
+    detour = alert("detour:1:0:1", kind="detour", effect="DETOUR", stop_ids=["D"])
+    view.apply("alerts", record(messages.ALERT, detour), NOW)
+    made, skipped = Feeds(EVERY_S), pb.TripUpdate.StopTimeUpdate.SKIPPED
+
+    def stops(now):
+        found = parsed(made, view.publish(now), "trip-updates", flavor).entity
+        return {
+            (e.trip_update.trip.route_id, u.stop_id)
+            for e in found
+            for u in e.trip_update.stop_time_update
+            if u.schedule_relationship == skipped
+        }
+
+    assert stops(NOW) == {("1", "D")}
+    view.apply("alerts", record(messages.ALERT, detour | {"active_to": NOW + 9, "revision": 1}), NOW + 9)
+    assert stops(NOW + 12) == set()
+
+
 def test_a_bus_that_leaves_its_terminal_early_is_told_at_once(view):
     run = {"route_id": "2", "trip_id_performed": "2025-11-28:B4:1", "trip_id_scheduled": "2-b"}
     place = {"pattern_id": "2:0:cccccc", "stop_id": "C2", "stop_sequence": 2, **run}
@@ -250,13 +270,15 @@ async def test_what_is_asked_for_is_made_anew_in_the_background_and_no_longer_wh
     task.cancel()
 
 
-def broken_rules(network, recording, seconds, every_s):
+def broken_rules(network, recording, seconds, every_s, *alerts):
     """What the rules find in the feeds of a recording, both flavours, and how many trip updates there were."""
     made, feed = Feeds(EVERY_S), Checked(network)
     before: dict[str | None, tuple[pb.FeedMessage, ...]] = {}
     found, updates, begun, last = [], 0, None, -1e9
     for view, now in drive(network, recording):
-        begun = begun or now
+        if begun is None:
+            begun = now
+            view.apply("alerts", record(messages.ALERT, *alerts), now)
         if now - begun > seconds:
             break
         if now - last < every_s:
@@ -272,7 +294,17 @@ def broken_rules(network, recording, seconds, every_s):
 
 def test_feeds_of_the_generated_city_break_no_rule(tmp_path):
     network = load(DATA / "city.zip", tmp_path)
-    errors, rules, updates = broken_rules(network, open_source(DATA / "small" / "pings.parquet"), 400, 10.0)
+    stops = network.pstop_stop_ix[network.pstop_start[0] + 3 : network.pstop_start[0] + 5]
+    way = network.pattern_route_dir_ix[0]
+    detour = {
+        "route_id": network.route_ids[network.route_dir_route_ix[way]],
+        "direction_id": int(network.route_dir_direction[way]),
+        "stop_ids": [network.stop_ids[s] for s in stops],
+    }
+    errors, rules, updates = broken_rules(
+        network, open_source(DATA / "small" / "pings.parquet"), 400, 10.0,
+        alert("detour:1", kind="detour", effect="DETOUR", **detour),
+    )  # fmt: skip
     assert errors == []
     assert rules <= {"W003"}  # a bus without a position for 90 s keeps its estimates, one that waits has none yet
     assert updates > 600
