@@ -1,6 +1,7 @@
 from datetime import date
 
 import numpy as np
+import pytest
 
 from streams.engine.names import Numbers
 from streams.engine.runs import Runs, service_days
@@ -52,3 +53,27 @@ def test_forgetting_and_bytes_keep_the_rest():
         assert table.vehicle[:3].tolist() == [1, 3, 4]
         assert table.key[:3].tolist() == runs.key[[1, 3, 4]].tolist()
         assert table.day[:3].tolist() == runs.day[[1, 3, 4]].tolist()
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 128])
+def test_what_lacks_is_filled_later_and_nothing_else(n):
+    """Also after some were forgotten, and where the table is full to its last place, which an unknown id finds."""
+    runs = Runs()
+    ids = [f"2026-03-04:v{i}:1" for i in range(n)]
+    some = numbers(*range(n))
+    runs.observe(ids, some, some, np.full(n, None, dtype=object), TRIPS)
+    for table in (runs, runs.keep(np.ones(n, dtype=bool))[0], Runs.load(runs.dump())):
+        assert table.observe([None], numbers(77), numbers(77), trips("T7"), TRIPS).tolist() == [-1]
+        assert (table.trip[:n] == -1).all()
+        table.observe(ids[-1:], numbers(77), numbers(77), trips("T7"), TRIPS)
+        assert table.trip[: n - 1].tolist() == [-1] * (n - 1)
+        assert (table.vehicle[n - 1], table.pattern[n - 1], table.trip[n - 1]) == (n - 1, n - 1, 7)
+
+
+def test_in_another_network_trips_are_learned_anew():
+    runs = Runs()
+    runs.observe(["2026-03-04:a:1"], numbers(0), numbers(1), trips("T9"), TRIPS)
+    runs.carry_over(numbers(5, 3, -1))
+    assert (runs.pattern[0], runs.trip[0]) == (3, -1)
+    runs.observe(["2026-03-04:a:1"], numbers(0), numbers(8), trips("T4"), TRIPS)
+    assert (runs.pattern[0], runs.trip[0]) == (3, 4)
