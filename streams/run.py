@@ -3,6 +3,7 @@
 Every part is the same command that runs in a real deployment, as a guarded child process with a log of its own.
 """
 
+import hashlib
 import json
 import os
 import signal
@@ -22,8 +23,9 @@ from streams.broker import Broker, BrokerError, free_port, home, port_is_free
 from streams.guard import Child
 from streams.settings import Settings, WrongSetting
 
-_DEMO = Path(__file__).resolve().parent.parent / "fixtures" / "data" / "demo"
-_MADE = ("--city", "7", "--city-routes", "40", "--always", "--hours", "1")  # where none is bundled
+_DEMO = Path(__file__).resolve().parent.parent / "fixtures" / "data" / "demo" / "city.zip"
+_MADE = ("--city", "7", "--city-routes", "40", "--always")  # where none is bundled
+_DRIVE = ("--start", "2026-03-10T07:00", "--hours", "12", "--seed", "4")
 _START_S = 300.0  # a first start compiles the kernels and the feed
 
 
@@ -38,6 +40,7 @@ class Children:
         self._folder = folder
         self._console = console
         self._running: list[Child] = []
+        self._finite: list[Child] = []  # those of them that may end, if they do so in good order
         self._broker: Broker | None = None
         self.environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
 
@@ -45,28 +48,24 @@ class Children:
         """Watch this broker too."""
         self._broker = broker
 
-    def start(self, name: str, *words: str) -> Child:
+    def start(self, name: str, *words: str, finite: bool = False) -> Child:
         """Start `koridor WORDS`; its output goes to `<name>.log`."""
         log = self._folder / f"{name}.log"
         log.unlink(missing_ok=True)
         argv = [sys.executable, "-c", "from streams.cli import main; main()", *words]
         child = Child(name, argv, log, env=self.environment)
         self._running.append(child)
+        if finite:
+            self._finite.append(child)
         return child
-
-    def finish(self, name: str, *words: str) -> None:
-        """Run `koridor WORDS` to its end."""
-        child = self.start(name, *words)
-        if child.wait() != 0:
-            raise _died(name, child.log, child.tail())
-        self._running.remove(child)
 
     def check(self) -> None:
         """Raise if one has ended: which, and how its log ends."""
         if self._broker is not None and self._broker.poll() is not None:
             raise _died("broker", self._broker.log, self._broker.tail())
         for child in self._running:
-            if child.poll() is not None:
+            code = child.poll()
+            if code is not None and (code != 0 or child not in self._finite):
                 raise _died(child.name, child.log, child.tail())
 
     def until(self, what: str, condition: Callable[[], bool], watch: Child | None = None) -> None:
@@ -93,17 +92,31 @@ def _died(name: str, log: Path, tail: str) -> _Died:
     return _Died(f"{name} ended by itself. The end of {log}:\n{tail}")
 
 
-def _recording(children: Children, gtfs: Path | None, pings: tuple[Path, ...], console: Console) -> tuple[Path, ...]:
-    """The feed, then the files of pings: as given, or the bundled ones, or made ones."""
-    if gtfs is not None:
-        return (gtfs, *pings)
-    if (_DEMO / "city.zip").exists():
-        return (_DEMO / "city.zip", *sorted(_DEMO.glob("pings*.parquet")))
-    made = home() / "demo"
-    if not (made / "visits.parquet").exists():  # the last file written
-        with console.status("Making an invented city and an hour of its buses"):
-            children.finish("simulate", "simulate", *_MADE, "--out", str(made))
-    return (made / "city.zip", made / "pings.parquet")
+class _Demonstration:
+    """The bundled feed, or a made one, and half a day of its buses: made while all else starts, and kept."""
+
+    def __init__(self, children: Children) -> None:
+        bundled = _DEMO.exists()
+        content = _DEMO.read_bytes() if bundled else b""
+        folder = home() / f"demo-{hashlib.sha256(content + ' '.join(_DRIVE).encode()).hexdigest()[:12]}"
+        self._children = children
+        self._whole = folder / "whole"
+        self._making: Child | None = None
+        self.pings = folder / "pings.parquet"
+        if not self._whole.exists():
+            words = ("--gtfs", str(_DEMO)) if bundled else _MADE
+            self._making = children.start("simulate", "simulate", *words, *_DRIVE, "--out", str(folder), finite=True)
+        self.feed = _DEMO if bundled else folder / "city.zip"
+        if not bundled:
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait until the pings are there."""
+        if self._making is not None:
+            making, self._making = self._making, None
+            self._children.until("Making half a day of buses", lambda: making.poll() is not None, making)
+            self._children.check()
+            self._whole.touch()
 
 
 def _ask(url: str) -> int:
@@ -140,8 +153,8 @@ def command(
 ) -> None:
     """Everything at once: broker, worker, API and a recording on the map.
 
-    Without --gtfs and --pings it plays the bundled recording. If KORIDOR_BROKERS is set that broker is used and none
-    is started. Ctrl-C stops everything.
+    Without --gtfs and --pings it plays half a day of a made city's buses. If KORIDOR_BROKERS is set that broker is used
+    and none is started. Ctrl-C stops everything.
     """
     if (gtfs is None) != (not pings):
         raise click.UsageError("--gtfs and --pings go together")
@@ -157,14 +170,20 @@ def command(
     try:
         settings = Settings.from_env()
         with ExitStack() as stack:
-            _start_broker(stack, children, settings, folder, keep, console)
             stack.callback(children.stop)
-            feed, *recordings = _recording(children, gtfs, pings, console)
+            demonstration = _Demonstration(children) if gtfs is None else None
+            feed = gtfs if demonstration is None else demonstration.feed
+            assert feed is not None
+            _start_broker(stack, children, settings, folder, keep, console)
+            stack.callback(children.stop)  # before the broker that they need
             url = _start_rest(children, settings, feed, workers, port)
+            if demonstration is not None:
+                demonstration.finish()
+                pings = (demonstration.pings,)
             # With --now the recording's times are moved to the present; a second round would then lie in the future
             # unless it is as fast as time.
             again = ("--loop",) if speed <= 1.0 else ()
-            files = [word for file in recordings for word in ("--pings", str(file))]
+            files = [word for file in pings for word in ("--pings", str(file))]
             player = children.start("player", "play", *files, "--speed", str(speed), "--now", *again)
             children.until("Waiting for the first buses on the map", lambda: _vehicles(url) > 0, player)
             click.echo(f"The map: {url}/    (logs in {folder}; Ctrl-C stops everything)")

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import click
+import polars as pl
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -26,10 +27,26 @@ def test_a_child_that_ends_is_named_with_the_end_of_its_log(children, tmp_path: 
         children.until("Waiting", lambda: False)
 
 
-def test_a_command_run_to_its_end(children):
-    children.finish("settings", "settings")
+def test_a_command_that_may_end_and_one_that_fails(children):
+    done = children.start("settings", "settings", finite=True)
+    children.until("Waiting", lambda: done.poll() is not None)
+    children.check()
+    failed = children.start("feed", "feed", "no-such-command", finite=True)
     with pytest.raises(click.ClickException, match=r"feed ended by itself[\s\S]*No such command"):
-        children.finish("feed", "feed", "no-such-command")
+        children.until("Waiting", lambda: failed.poll() is not None and False)
+
+
+def test_the_demonstration_is_made_once(children, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("KORIDOR_HOME", str(tmp_path))
+    monkeypatch.setattr(run, "_DRIVE", (*run._DRIVE[:2], "--hours", "0.02", "--seed", "4"))
+    first = run._Demonstration(children)
+    first.finish()
+    assert pl.read_parquet(first.pings)["vehicle_id"].n_unique() > 100
+    second = run._Demonstration(children)
+    assert second._making is None
+    assert (second.feed, second.pings) == (first.feed, first.pings)
+    monkeypatch.setattr(run, "_DRIVE", (*run._DRIVE[:2], "--hours", "0.03", "--seed", "4"))
+    assert run._Demonstration(children)._making is not None
 
 
 def test_wait_ends_when_the_condition_holds(children, tmp_path: Path):
