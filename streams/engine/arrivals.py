@@ -9,7 +9,7 @@ news is worse news: at 300 s the traffic of the last minutes was missing, a poin
 import math
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,8 @@ from streams.engine.running import RunningState, RunningTimes, key_of
 from streams.gtfs.calendar import day_start, local_date, zone_of
 from streams.gtfs.network import Network
 from streams.kernels import arrivals as kernel
-from streams.kernels import departures, waits
+from streams.kernels import departures, turns, waits
+from streams.kernels.fleet import raise_to
 from streams.messages import Columns
 from streams.settings import Settings
 
@@ -37,7 +38,6 @@ GAP_S = 120.0  # a passage seen only across a longer silence is left out
 MOVED_M = 15.0  # less is GPS drift
 STALE_S = 120.0  # a position older than this counts as standing
 WAITED_S = 7200.0  # a longer gap between two runs is no layover
-SOON_S = 15.0  # nobody leaves sooner
 PARKED_S = 3600.0  # who stands at a terminal for longer, without a plan, is not waiting
 
 _PENDING = ("vehicle", "run", "pos", "pattern", "arrival", "departure", "determined_at", "revision", "withdrawn")
@@ -65,7 +65,7 @@ _BY_VEHICLE: dict[str, tuple[Any, Any]] = {
     "next_trip": (np.int64, -1),  # what its block says that it will drive
 }
 _RUN_COLUMNS = ("last_run", "said_run", "place_run", "wait_run", "next_run", "next_of")
-_BY_TERMINAL = ("waits", "departures", "departures_today")
+_BY_TERMINAL = ("waits", "departures", "departures_today", "gaps")
 _SAID = ("said_p50", "said_told", "said_at")  # i4 (vehicles, stops) deciseconds since the epoch
 
 
@@ -82,6 +82,11 @@ class ArrivalsState:
     departures_today: Array  # f4 (terminals, slots)
     today: tuple[int, int]  # kind and number of the day of those
     clock: Array  # f8 (2,): fit of the departures' weight
+    gaps: Array  # f8 (terminals, 2): see kernels/turns.py
+    gap_from: Array  # f8 (terminals,) last departure that was learned from, -inf none
+    left_at: Array  # f8 (terminals,) last departure that was heard of: no bus ahead in the queue after that
+    turns: Array  # f8 (2, 2): fit of the turns' weights
+    forecasts: Array  # f8 (vehicles, 2, 3): of the present wait
     vehicles: dict[str, Array]  # _BY_VEHICLE
     said: dict[str, Array]  # _SAID
     epoch: float  # of the deciseconds; NaN before the first statement
@@ -132,6 +137,11 @@ class Arrivals:
             departures_today=np.zeros((terminals, departures.SLOTS), dtype=np.float32),
             today=(0, 0),
             clock=np.zeros(2),
+            gaps=np.zeros((terminals, 2)),
+            gap_from=np.full(terminals, -np.inf),
+            left_at=np.full(terminals, -np.inf),
+            turns=np.zeros((2, 2)),
+            forecasts=np.zeros((0, 2, 3)),
             vehicles={name: np.empty(0, dtype) for name, (dtype, _) in _BY_VEHICLE.items()},
             said={name: np.empty((0, self.stops), np.int32) for name in _SAID},
             epoch=math.nan,
@@ -150,6 +160,8 @@ class Arrivals:
             pos = network.pgate_stop_pos[gate[good]].astype(np.int64)
             stop = pos >= 0
             rows, pattern, pos = rows[stop], pattern[stop], pos[stop]
+            left = (pos == 0) & np.isfinite(p["departure_time"][rows]) & ~p["withdrawn"][rows]
+            raise_to(state.left_at, self._terminal_of[pattern[left]], p["departure_time"][rows[left]])
             state.pending.observe(
                 {
                     "vehicle": facts.passing_vehicle[rows],
@@ -203,7 +215,7 @@ class Arrivals:
         for name in _BY_TERMINAL:
             getattr(state, name)[row] = tree[name][known]
         state.today = (int(tree["today"][0]), int(tree["today"][1]))
-        state.clock = tree["clock"].copy()
+        state.clock, state.turns = tree["clock"].copy(), tree["turns"].copy()
         return state
 
     def dump(self, state: ArrivalsState) -> dict[str, Any]:
@@ -216,6 +228,9 @@ class Arrivals:
             **self._of_terminals(state),
             "vehicles": state.vehicles,
             "said": state.said,
+            "forecasts": state.forecasts,
+            "gap_from": state.gap_from,
+            "left_at": state.left_at,
             "epoch": np.array([state.epoch]),
         }
 
@@ -227,7 +242,8 @@ class Arrivals:
             state.running = self.running.load(tree["running"], same_network)
             state.residuals = residuals.load(tree["residuals"], same_network)
             state.ready = [tree["ready"]]
-            state.vehicles, state.said = tree["vehicles"], tree["said"]
+            state.vehicles, state.said, state.forecasts = tree["vehicles"], tree["said"], tree["forecasts"]
+            state.gap_from, state.left_at = tree["gap_from"], tree["left_at"]
             state.epoch = float(tree["epoch"][0])
         else:  # an estimate that is not repeated lapses: what was said under the old feed need not be withdrawn
             state.pending.drop()
@@ -240,6 +256,7 @@ class Arrivals:
             **{name: getattr(state, name)[known] for name in _BY_TERMINAL},
             "today": np.array(state.today),
             "clock": state.clock,
+            "turns": state.turns,
         }
 
     def runs_in_use(self, state: ArrivalsState) -> Array:
@@ -277,6 +294,7 @@ class Arrivals:
             values[named] = run[values[named]]
         for name in _SAID:
             state.said[name] = state.said[name][old]
+        state.forecasts = state.forecasts[old]
 
     def warm_up(self) -> None:
         """Compile the kernels of arrivals."""
@@ -289,6 +307,11 @@ class Arrivals:
         waits.learn(none, none, nothing, state.waits)
         self._depart(state, none, nothing)
         self._wait_left(state, none, none, nothing, 0.0)
+        turns.learn_gaps(none, nothing, state.gap_from, state.gaps)
+        place, turn = turns.in_turn(0.0, none, state.left_at, state.gaps, WAITED_S)
+        turns.combined(nothing, turn, place, state.turns)
+        turns.note(none, nothing, nothing, none, state.forecasts)
+        turns.judge(none, nothing, state.forecasts, state.turns)
         kernel.withdraw(state.said["said_p50"], none, none, none, none)
         kernel.next_stops(none, nothing, none, nothing, self._pstop_start, self._pstop_dist_m, self._pstop_gate_seq)
         r = state.residuals
@@ -316,7 +339,10 @@ class Arrivals:
         part = PART_OF_HOUR[hours_of_week(rows["departure"][waited], self.network.timezone)]
         waits.learn(self._terminal_of[rows["pattern"][waited]], part, wait[waited], state.waits)
         left = np.flatnonzero((rows["pos"] == 0) & ~np.isnan(rows["departure"]))
-        self._depart(state, self._terminal_of[rows["pattern"][left]], rows["departure"][left])
+        terminal, departure = self._terminal_of[rows["pattern"][left]], rows["departure"][left]
+        self._depart(state, terminal, departure)
+        turns.learn_gaps(terminal, departure, state.gap_from, state.gaps)
+        self._judge(state, rows["vehicle"][left], rows["run"][left], departure)
         self.running.learn(state.running, link, ended, seconds, early, timepoint, at)
         residuals.resolve(state.residuals, rows["run"], rows["pos"], rows["arrival"])
         residuals.judge(state.residuals, city.runs, at, self._next_pos_of_run(city, state, at))
@@ -345,6 +371,13 @@ class Arrivals:
         state.today = departures.learn(
             terminal, kind, day, slot, state.departures, state.departures_today, *state.today, state.clock
         )
+
+    def _judge(self, state: ArrivalsState, vehicle: Array, run: Array, at: Array) -> None:
+        """Vehicles have left for these runs: what was forecast while they waited for them is judged."""
+        mine = state.vehicles
+        waited = at - mine["wait_since"][vehicle]
+        seen = (mine["wait_run"][vehicle] == run) & (waited < PARKED_S)
+        turns.judge(vehicle[seen], waited[seen], state.forecasts, state.turns)
 
     def _clock(self, at: Array) -> tuple[Array, Array, Array]:
         """Kind of day (0 weekday, 1 weekend), number of the day and slot of the day of POSIX times, local."""
@@ -472,7 +505,10 @@ class Arrivals:
         waiting = (next_pos <= 1) & near_first & (layover | (planned > at))
         depart = np.where(waiting & ~(at - planned > PARKED_S), np.maximum(planned, at), np.nan)
         unplanned = np.flatnonzero(waiting & np.isnan(planned))
-        depart[unplanned] = self._recovered(city, state, v[unplanned], run[unplanned], at)
+        forecasts = self._recovered(city, state, v[unplanned], run[unplanned], at)
+        place = np.empty(len(city.fleet), np.int64)
+        place[v] = np.arange(len(v))
+        depart[place[forecasts.vehicle]] = forecasts.leaves  # the others are parked
         stops = self._pstop_start[pattern + 1] - self._pstop_start[pattern]
         next_pos[waiting] = np.where(np.isnan(depart[waiting]), stops[waiting], np.maximum(next_pos[waiting], 1))
         stray = fleet.off_route[v] | (np.isnan(fleet.dist_m[v]) & ~layover)
@@ -494,6 +530,7 @@ class Arrivals:
                 plan_start,
                 plan_row,
                 self._scale_of(trip, pattern),
+                forecasts,
             ),
         )
 
@@ -511,9 +548,8 @@ class Arrivals:
         )  # fmt: skip
         return a
 
-    def _recovered(self, city: CityState, state: ArrivalsState, v: Array, run: Array, at: float) -> Array:
-        """When waiting buses without a plan will leave, by how long others have waited there; NaN for those that have
-        stood for so long that they are not waiting."""
+    def _recovered(self, city: CityState, state: ArrivalsState, v: Array, run: Array, at: float) -> "Forecasts":
+        """When waiting buses without a plan will leave: by how long others have waited there, and by their turn."""
         fleet, mine = city.fleet, state.vehicles
         new = mine["wait_run"][v] != run
         came = fleet.gate_time[v]
@@ -521,11 +557,16 @@ class Arrivals:
         since = np.where(from_run, came, fleet.timestamp[v])
         mine["wait_since"][v[new]] = since[new]
         mine["wait_run"][v] = run
+        state.forecasts[v[new]] = 0.0
+        v, run = (of[at - mine["wait_since"][v] < PARKED_S] for of in (v, run))  # the others are parked
+        order = np.lexsort((city.runs.key[run], mine["wait_since"][v], self._terminal_of[fleet.pattern[v]]))
+        v = v[order]
+        terminal = self._terminal_of[fleet.pattern[v]]
         waited = np.maximum(at - mine["wait_since"][v], 0.0)
         part = np.full(len(v), PART_OF_HOUR[hour_of_week(int(at // 3600), self.network.timezone)])
-        left = self._wait_left(state, self._terminal_of[fleet.pattern[v]], part, waited, at)
-        leaves: Array = np.where(waited < PARKED_S, at + np.maximum(left, SOON_S), np.nan)
-        return leaves
+        alone = at + np.maximum(self._wait_left(state, terminal, part, waited, at), turns.SOON_S)
+        place, turn = turns.in_turn(at, terminal, state.left_at, state.gaps, WAITED_S)
+        return Forecasts(v, place, alone, turn, turns.combined(alone, turn, place, state.turns))
 
     def _trips_of(self, city: CityState, state: ArrivalsState, v: Array, run: Array) -> Array:
         """The trips that vehicles drive or are about to drive; -1 unknown."""
@@ -587,6 +628,9 @@ class Arrivals:
             pos = np.arange(len(row_vehicle)) + first_pos[row_vehicle]
             lost = residuals.remember(state.residuals, city.runs, at, a.run[row_vehicle], pos, a.base, a.klass)
             city.count("estimates_not_sampled", lost)
+            f = a.forecasts
+            since = mine["wait_since"][f.vehicle]
+            turns.note(f.vehicle, f.alone - since, f.turn - since, f.place, state.forecasts)
         rows = np.flatnonzero(say)
         of = row_vehicle[rows]
         p10, p90 = np.round(a.p10[rows], 2), np.round(a.p90[rows], 2)
@@ -639,6 +683,23 @@ class Arrivals:
             state.vehicles[name] = grown(state.vehicles[name], n, fill)
         for name in _SAID:
             state.said[name] = grown(state.said[name], n, kernel.NOTHING)
+        state.forecasts = grown(state.forecasts, n, 0.0)
+
+
+class Forecasts(NamedTuple):
+    """When buses that wait without a plan will leave, in the order of their turns: row by row of kernels/turns.py."""
+
+    vehicle: Array
+    place: Array
+    alone: Array  # by their own wait
+    turn: Array
+    leaves: Array  # both in one
+
+    @classmethod
+    def none(cls) -> "Forecasts":
+        """No vehicle."""
+        i, f = np.empty(0, np.int64), np.empty(0)
+        return cls(i, i, f, f, f)
 
 
 @dataclass(slots=True)
@@ -658,6 +719,7 @@ class Ahead:
     plan_start: Array
     plan_row: Array
     scale: Array
+    forecasts: Forecasts
     base: Array = field(default_factory=lambda: np.empty(0))
     p10: Array = field(default_factory=lambda: np.empty(0))
     p50: Array = field(default_factory=lambda: np.empty(0))
@@ -669,7 +731,7 @@ class Ahead:
     def none(cls) -> "Ahead":
         """No vehicle."""
         i, f = np.empty(0, np.int64), np.empty(0)
-        return cls(i, i, i, i, np.zeros(1, np.int64), f, f, f, f, np.empty(0, np.bool_), f, i, f)
+        return cls(i, i, i, i, np.zeros(1, np.int64), f, f, f, f, np.empty(0, np.bool_), f, i, f, Forecasts.none())
 
 
 def trip_scales(network: Network, prior_s: Array) -> Array:

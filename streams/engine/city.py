@@ -79,7 +79,7 @@ class City:
     """The stage behind `positions` (see stage.py)."""
 
     name = "city"
-    version = 4
+    version = 5
     source = "positions"
 
     def __init__(

@@ -11,6 +11,7 @@ from streams import messages
 from streams.engine.arrivals import Arrivals, trip_scales
 from streams.engine.city import City
 from streams.engine.congestion import Congestion
+from streams.kernels import turns as kernel_turns
 from streams.kernels import waits as kernel_waits
 from streams.settings import Settings
 from tests.engine import riding
@@ -183,7 +184,7 @@ def test_learning_does_not_depend_on_order_batches_or_repeats(network, case, ran
         _, state = run(network, records)
         part = state.parts["arrivals"]
         learned.append([getattr(part.running, f).tobytes() for f in ("sum_s", "hour_s", "recent_s", "net_s", "fits")])
-        learned[-1] += [part.waits.tobytes(), part.departures_today.tobytes(), part.clock.tobytes()]
+        learned[-1] += [getattr(part, f).tobytes() for f in ("waits", "departures_today", "clock", "gaps", "turns")]
         assert part.running.sum_s.sum() > 0
     assert learned[0] == learned[1]
 
@@ -317,6 +318,37 @@ def test_without_a_timetable_a_bus_leaves_when_buses_left_on_days_before(network
 
     assert told(0) == pytest.approx(600.0, abs=90)
     assert abs(told(1) - 600.0) > 100
+
+
+@pytest.fixture(scope="module")
+def pairs(network):
+    """Buses come to the terminal in pairs, and one leaves every ten minutes: what is told when a pair stands there."""
+    rides = []
+    for k in range(12):
+        r = riding.ride(network, f"V{k:02}", EIGHT + 600.0 * k, 120.0, layover_until=EIGHT + 600.0 * k)
+        r.time[0] = EIGHT + 600.0 * (k - k % 2) - 300.0 + k % 2
+        rides.append(r)
+    return run(network, riding.records(network, rides))
+
+
+def test_a_bus_behind_another_one_leaves_a_gap_later(pairs):
+    """It came a second after the one before it: by its own wait it would leave with that one."""
+    rows, state = pairs
+    part = state.parts["arrivals"]
+    assert part.gaps[0, 0] == pytest.approx(600.0 * part.gaps[0, 1])
+    assert kernel_turns.weights(part.turns)[1] > kernel_turns.weights(np.zeros((2, 2)))[1]
+    first, second = (left(rows, EIGHT + 5900.0, 1, vehicle) for vehicle in ("V10", "V11"))
+    assert second - first > 300.0
+
+
+def test_what_a_turn_is_worth_outlasts_the_day(network, pairs):
+    part = pairs[1].parts["arrivals"]
+    arrivals = Arrivals(network, SETTINGS)
+    again = arrivals.begin(arrivals.learned(part))
+    for name in ("turns", "gaps"):
+        assert (getattr(again, name) == getattr(part, name)).all()
+    assert (again.turns[:, 1] > 0.0).all()
+    assert np.isinf(again.left_at).all()  # the day over again: nobody has left yet
 
 
 def unnamed(records):
