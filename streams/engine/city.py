@@ -79,7 +79,7 @@ class City:
     """The stage behind `positions` (see stage.py)."""
 
     name = "city"
-    version = 5
+    version = 6
     source = "positions"
 
     def __init__(

@@ -13,7 +13,7 @@ import numpy as np
 from streams.engine import state as codec
 from streams.settings import Settings
 
-VERSION = 4
+VERSION = 5
 _MAGIC = b"koridor profile\n"
 
 
@@ -35,7 +35,7 @@ class About:
     passages: int  # of links, about: a sum of seconds over the timetable's
     cells: int  # that have seen a bus
     terminals: int  # at which a wait was seen
-    residuals: int  # estimates that were judged
+    residuals: int  # estimates that were judged, alike ones together
 
 
 def pack(about: About, learned: dict[str, Any]) -> bytes:
@@ -83,5 +83,5 @@ def counts(learned: dict[str, Any]) -> dict[str, int]:
         "passages": int(np.rint((running["sum_prior_s"] / running["prior_s"]).sum())),
         "cells": len(congestion["h3"]),
         "terminals": len(arrivals["terminal"]),
-        "residuals": int(arrivals["residuals"]["count"].sum()),
+        "residuals": int(np.rint(arrivals["residuals"]["count"].sum())),
     }

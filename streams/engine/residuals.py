@@ -54,15 +54,13 @@ class ResidualState:
     samples: Rows
     tracked: Array  # f8 (3, bins, 3)
     spread_s: Array  # f8 (3, bins)
-    count: Array  # i8 (3, bins)
+    count: Array  # f8 (3, bins) estimates judged; where many were alike, as many as they weigh
 
 
 def fresh() -> ResidualState:
     """Nothing seen: the built-in table."""
     table = built_in()
-    return ResidualState(
-        _no_samples(), table.copy(), (table[:, :, 2] - table[:, :, 0]) / 3.2, np.zeros((3, 13), np.int64)
-    )
+    return ResidualState(_no_samples(), table.copy(), (table[:, :, 2] - table[:, :, 0]) / 3.2, np.zeros((3, 13)))
 
 
 def quantiles(state: ResidualState) -> Array:

@@ -43,6 +43,7 @@ MOVED_S = 15.0  # said again when the median moved by more than this
 MOVED_SHARE = 0.05  # or this share of the time to go
 REPEAT_S = 30.0  # or after this
 SLOWEST = 0.005  # step of the tracked quantiles: a quicker one chases the jam of half an hour ago
+ALIKE = 20.0  # estimates of one minute and bin that count in full: more of them say the same again
 HORIZON_S = 3600.0
 NOTHING = -(2**31)  # in the memory of what was said
 
@@ -426,17 +427,25 @@ def choose(now, epoch, vehicle, next_pos, row_start, p50, told, said_p50, said_t
 def calibrate(klass, bins, residual_s, known, tracked, spread_s, count):
     """Track the residual's quantiles p10, p50, p90, in order.
 
-    klass, bins  (n,) i8
+    klass, bins  (n,) i8, of the estimates of one minute
     residual_s   (n,) f8 actual minus estimate; where `known` is False the arrival has not come yet and the residual
                  is at least this
-    tracked      (3, b, 3) f8, spread_s (3, b) f8 mean distance from the median, count (3, b) i8: changed in place
+    tracked      (3, b, 3) f8, spread_s (3, b) f8 mean distance from the median, count (3, b) f8: changed in place
+
+    Estimates for the stops ahead of one bus, and of buses in one jam, are wrong together. Where there are many in a bin
+    they weigh what ALIKE do, or a large city would follow the last half hour, and its intervals be too narrow for the
+    next one.
 
     Running quantiles: a step of tau up when above, 1 - tau down when below, of a size that falls to SLOWEST of the
     spread. Source: Robbins & Monro 1951; as online conformal tracking, Gibbs & Candes 2021.
     """
+    many = np.zeros(count.shape)
+    for k in range(len(klass)):
+        many[klass[k], bins[k]] += 1.0
     for k in range(len(klass)):
         c, b, r = klass[k], bins[k], residual_s[k]
-        step = max(SLOWEST, 10.0 / (50.0 + count[c, b])) * max(spread_s[c, b], 2.0)
+        weight = min(ALIKE / many[c, b], 1.0)
+        step = weight * max(SLOWEST, 10.0 / (50.0 + count[c, b])) * max(spread_s[c, b], 2.0)
         for j in range(3):
             tau = 0.1 if j == 0 else (0.5 if j == 1 else 0.9)
             if r > tracked[c, b, j]:
@@ -448,5 +457,6 @@ def calibrate(klass, bins, residual_s, known, tracked, spread_s, count):
         if tracked[c, b, 2] < tracked[c, b, 1]:
             tracked[c, b, 2] = tracked[c, b, 1]
         if known[k]:
-            spread_s[c, b] += max(0.01, 1.0 / (10.0 + count[c, b])) * (abs(r - tracked[c, b, 1]) - spread_s[c, b])
-        count[c, b] += 1
+            share = weight * max(0.01, 1.0 / (10.0 + count[c, b]))
+            spread_s[c, b] += share * (abs(r - tracked[c, b, 1]) - spread_s[c, b])
+        count[c, b] += weight

@@ -531,14 +531,16 @@ def test_withdrawn_once():
 
 def test_tracked_quantiles_cover_eighty_percent():
     rng = np.random.default_rng(11)
-    state = (np.tile([-10.0, 0.0, 10.0], (3, 4, 1)), np.full((3, 4), 10.0), np.zeros((3, 4), np.int64))
+    state = (np.tile([-10.0, 0.0, 10.0], (3, 4, 1)), np.full((3, 4), 10.0), np.zeros((3, 4)))
 
     def residuals(n):
         bins = rng.integers(0, 4, n)
         return bins, (rng.gamma(2.0, 20.0, n) - 25.0) * (1 + bins)
 
     bins, r = residuals(6000)
-    kernel.calibrate(np.zeros(6000, np.int64), bins, r, np.ones(6000, np.bool_), *state)
+    for k in range(0, 6000, 20):
+        rows = slice(k, k + 20)
+        kernel.calibrate(np.zeros(20, np.int64), bins[rows], r[rows], np.ones(20, np.bool_), *state)
     bins, r = residuals(6000)
     for b in range(4):
         p10, p50, p90 = state[0][0, b]
@@ -548,9 +550,23 @@ def test_tracked_quantiles_cover_eighty_percent():
     assert state[2][1].tolist() == [0] * 4  # other classes have learned nothing
 
 
+def test_many_estimates_of_one_minute_weigh_no_more_than_a_few():
+    """Five hundred buses in one jam are no more news than ten: else the next minute's would know only that jam."""
+
+    def after(n):
+        state = (np.tile([-10.0, 0.0, 10.0], (3, 1, 1)), np.full((3, 1), 10.0), np.zeros((3, 1)))
+        none = np.zeros(n, np.int64)
+        kernel.calibrate(none, none, np.full(n, 200.0), np.ones(n, np.bool_), *state)
+        return np.concatenate([state[0][0, 0], state[1][0], state[2][0]])
+
+    assert after(500) == pytest.approx(after(int(kernel.ALIKE)), rel=0.15)
+    assert after(500)[-1] == pytest.approx(kernel.ALIKE)
+    assert (after(5)[:3] < after(10)[:3]).all()
+
+
 def test_one_that_has_not_come_counts_as_late_where_that_is_certain():
     def after(residual, known):
-        state = (np.tile([-10.0, 0.0, 10.0], (3, 1, 1)), np.full((3, 1), 10.0), np.zeros((3, 1), np.int64))
+        state = (np.tile([-10.0, 0.0, 10.0], (3, 1, 1)), np.full((3, 1), 10.0), np.zeros((3, 1)))
         kernel.calibrate(np.array([0]), np.array([0]), np.array([residual]), np.array([known]), *state)
         return state[0][0, 0]
 
