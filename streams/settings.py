@@ -98,7 +98,7 @@ class Track:
     deadhead_s: float = setting(
         50_000.0, "mean time until a vehicle turns to something that is no service", "s", low=1.0
     )
-    pick_up_s: float = setting(300.0, "a vehicle without service begins one after this", "s", low=1.0)
+    pick_up_s: float = setting(600.0, "a vehicle without service begins one after this", "s", low=1.0)
     rejoin_s: float = setting(30.0, "a vehicle back on its route has rejoined it after this", "s", low=1.0)
     jump_s: float = setting(30_000.0, "mean time until what was believed turns out to be wrong", "s", low=1.0)
     inject_s: float = setting(25.0, "how often what passes near is considered", "s", low=1.0)

@@ -159,7 +159,8 @@ STOOD_S = 10.0  # between fixes this far apart a vehicle may have come from afar
 LOITER_LOG = 5.0  # standing long says at most so much against being in service (and one less)
 AT_STOP_M = 40.0  # a vehicle that comes to stand this near to a stop probably stands at it
 BASE_S = 300.0  # out of service in one place for longer than this is at base
-FAR_M = 300.0  # detours go around a block or two: every so many metres speak against one
+RETIRE_M = 1000.0  # runs to the depot begin at terminals: so far along, leaving the route is rather a detour (log, 1)
+FAR_M = 300.0  # detours go around a block or two: every so many metres beyond that speak against one
 IDLE_S = 30.0  # a vehicle that serves no stops, off its route or without one, seldom stands for longer
 CREEP_MPS = 5.0  # a vehicle moves about at a terminal no faster, between its last stop and the bay say
 SILENCE = 0.3  # odds of being in service still, of a vehicle that no longer reports its route
@@ -693,9 +694,10 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                     )
                 log += stay
             if beside or (cost < off_network and not ending):
-                n = _push(
-                    work, n, p, OFF_ROUTE, d, 0.0, log + np.log(min(0.5, dt / prm.leave_s)) + off_network, offset, near
-                )
+                gone = log + np.log(min(0.5, dt / prm.leave_s)) + off_network
+                n = _push(work, n, p, OFF_ROUTE, d, 0.0, gone, offset, near)
+                if obs_speed > CREEP_MPS:
+                    n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, gone - d / RETIRE_M, np.nan, 0)
             before = n
             n = _push(work, n, p, IN_SERVICE, new, v, log + cost, offset, segment)
             if n > before:
@@ -743,11 +745,11 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                     work, n, p, IN_SERVICE, at, obs_speed, log + np.log(1.0 - np.exp(stay)) + back, offset, segment
                 )
                 log += stay
-            far = weigh_offset * min(4.0, offset / FAR_M)
+            far = weigh_offset * min(4.0, max(0.0, offset / FAR_M - 1.0))
             step = 0.0 if standing else obs_speed * dt
             astray = dt / prm.stray_s + 4.0 * step / REJOIN_M * (v / REJOIN_M) ** 3
             n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, log + np.log(min(0.5, astray)) + off_network, np.nan, 0)
-            n = _push(work, n, p, OFF_ROUTE, d, v + step, log + off_network + idle - far, offset, near)
+            n = _push(work, n, p, OFF_ROUTE, d, v + step, log + off_network + idle + loiter - far, offset, near)
         elif phase == DEADHEAD:
             dead += np.exp(log)
             if t - ff[BASE_T] > BASE_S:

@@ -269,6 +269,24 @@ def test_d08_a_bus_that_stands_off_its_route_is_no_more_on_a_detour_than_it_was(
     assert {p["trip_type"] for p in places[first:]} == {"Deadhead"}
 
 
+def test_d09_who_drives_beside_its_street_for_long_is_on_a_detour_later_in_its_run_alone():
+    network, drawing = draw("A-----B-----C-----D-----E-----F", routes={"R": "ABCDEF"}, metres_per_char=150)
+    every = {"route_id": "R", "speed_mps": 8.0}
+    last = {}
+    for from_m in (400.0, 2400.0):
+        before = ride(drawing, "R", seven(network), to_m=from_m, **every)
+        t, aside = before[-1]["timestamp"], []
+        for k in range(1, 42):  # 1.6 km, 280 m beside its street
+            lat, lon = drawing.along("R", from_m + 40.0 * k)
+            aside.append(
+                {**before[-1], "timestamp": t + 5.0 * k, "lat": lat + 280.0 / 111_195.0 * min(1.0, k / 7), "lon": lon}
+            )
+        places = positions(run(network, [*before, *aside]))
+        assert places[len(before) + 10]["off_route"]
+        last[from_m] = places[-1]["trip_type"]
+    assert last == {400.0: "Deadhead", 2400.0: "In service"}  # runs to the depot begin at terminals
+
+
 def test_e01_bad_fixes_are_kept_out_and_told_by_name():
     network, drawing = draw("A-----B-----C", routes={"R": "ABC"}, metres_per_char=100)
     pings = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)
