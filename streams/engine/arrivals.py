@@ -151,13 +151,12 @@ class Arrivals:
         """Note the record's passings of stops; nothing is published at once."""
         state: ArrivalsState = city.parts[self.name]
         network, p = self.network, facts.passings
-        rows = np.flatnonzero((facts.passing_pattern >= 0) & (facts.passing_run >= 0))
+        rows = np.flatnonzero((facts.passing_gate >= 0) & (facts.passing_run >= 0))
         if len(rows):
-            pattern, seq = facts.passing_pattern[rows], p["gate_seq"][rows]
-            gate = network.pgate_start[pattern] + seq
-            good = (seq >= 0) & (gate < network.pgate_start[pattern + 1])
-            rows, pattern = rows[good], pattern[good]
-            pos = network.pgate_stop_pos[gate[good]].astype(np.int64)
+            pattern, pos = (
+                facts.passing_pattern[rows],
+                network.pgate_stop_pos[facts.passing_gate[rows]].astype(np.int64),
+            )
             stop = pos >= 0
             rows, pattern, pos = rows[stop], pattern[stop], pos[stop]
             left = (pos == 0) & np.isfinite(p["departure_time"][rows]) & ~p["withdrawn"][rows]

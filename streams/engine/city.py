@@ -310,10 +310,18 @@ class City:
             passing_vehicle,
             passing_run,
             passing_pattern,
+            self._gates(passing_pattern, passings["gate_seq"]),
             traversal_vehicle,
             traversal_run,
             closed_vehicle,
         )
+
+    def _gates(self, pattern: Array, seq: Array) -> Array:
+        """The row of each passing's gate in the network's pgate_ arrays, -1 where the pattern has no such gate."""
+        some = np.maximum(pattern, 0)
+        begin = self.network.pgate_start[some].astype(np.int64)
+        known = (pattern >= 0) & (seq >= 0) & (seq < self.network.pgate_start[some + 1] - begin)
+        return np.where(known, begin + seq, -1)
 
     def _forget(self, state: CityState, at: float) -> None:
         """Drop runs that nothing refers to and vehicles not heard of for a day; the others get new numbers."""

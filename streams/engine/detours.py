@@ -266,9 +266,8 @@ class Detours:
         """Passings within stretches that others drive round."""
         network, p = self.network, facts.passings
         detour_of = {slot: d for d in state.detours for slot in d.slots}
-        known = (facts.passing_pattern >= 0) & ~p["withdrawn"] & ~np.isnan(p["arrival_time"])
-        rows = np.flatnonzero(known)
-        slot = network.pgate_slot_ix[network.pgate_start[facts.passing_pattern[rows]] + p["gate_seq"][rows]]
+        rows = np.flatnonzero((facts.passing_gate >= 0) & ~p["withdrawn"] & ~np.isnan(p["arrival_time"]))
+        slot = network.pgate_slot_ix[facts.passing_gate[rows]]
         hit = np.flatnonzero(np.isin(slot, list(detour_of)))
         for row, place in zip(rows[hit].tolist(), slot[hit].tolist(), strict=True):
             d = detour_of[place]

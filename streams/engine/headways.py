@@ -291,13 +291,10 @@ class Headways:
         return state.holes
 
     def _changes(self, state: State, city: CityState, facts: Facts) -> Changes | None:
-        passings, pattern, run = facts.passings, facts.passing_pattern, facts.passing_run
-        network, runs = self.network, city.runs
-        seq = passings["gate_seq"]
-        pattern_known = np.maximum(pattern, 0)
-        begin = network.pgate_start[pattern_known].astype(np.int64)
-        known = (pattern >= 0) & (run >= 0) & (seq >= 0) & (seq < network.pgate_start[pattern_known + 1] - begin)
-        ring = np.where(known, self.rings.of_pgate[np.where(known, begin + seq, 0)] if len(seq) else -1, -1)
+        passings, gate, run = facts.passings, facts.passing_gate, facts.passing_run
+        runs = city.runs
+        known = (gate >= 0) & (run >= 0)
+        ring = np.where(known, self.rings.of_pgate[gate] if len(gate) else -1, -1)
         time = np.round(passings["arrival_time"], 2)
         revision, gone = passings["revision"], passings["withdrawn"] | np.isnan(time)
         holes = self._holes(city, state, facts)

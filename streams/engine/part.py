@@ -26,8 +26,8 @@ class Facts:
     """One `positions` record: its columns as they came, and beside them the numbers of their ids, row by row.
 
     Vehicles are rows of `CityState.fleet`, runs rows of `CityState.runs`. Patterns are resolved by `pattern_id`, so
-    they are right under another network's record too; `gate_ix` and `cell_ix` in the columns are only right
-    when `same_network` (use pattern and `gate_seq` for gates; -1 pattern: unknown here, leave the row out).
+    they are right under another network's record too, and so is `passing_gate`; `gate_ix` and `cell_ix` in the columns
+    are only right when `same_network`.
     """
 
     record_time: float
@@ -42,6 +42,7 @@ class Facts:
     passing_vehicle: Array
     passing_run: Array
     passing_pattern: Array
+    passing_gate: Array  # i8, row of the network's pgate_ arrays; -1 unknown here: leave the row out
     traversal_vehicle: Array
     traversal_run: Array
     closed_vehicle: Array

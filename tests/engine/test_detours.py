@@ -173,3 +173,17 @@ def test_a_crash_changes_nothing(closed_street: list[Any], alerts: list[dict[str
 def test_every_alert_fits_the_wire(alerts: list[dict[str, Any]]) -> None:
     for row in alerts:
         assert set(row) == set(messages.ALERT)
+
+
+@pytest.mark.parametrize("seq", [-1, 10_000])
+def test_passings_of_gates_that_the_pattern_has_not_are_left_out(
+    closed_street: list[Any], alerts: list[dict[str, Any]], seq: int
+) -> None:
+    """Each part looks gates up; one bad row must not take the record with it, nor count for another pattern's gate."""
+    others = []
+    for now, facts in closed_street:
+        bad = {name: column.copy() for name, column in facts["passings"].items()}
+        bad["gate_seq"][:] = seq
+        bad["revision"] += 1
+        others.append((now, {**facts, "passings": messages.concat(messages.PASSING, [facts["passings"], bad])}))
+    assert repr(told(others)) == repr(alerts)
