@@ -58,9 +58,13 @@ class Snapshot:
         """The snapshot of a record's value; raises ValueError when it is none."""
         try:
             tree = unpack(value)
-            if tree.pop("layout") != _LAYOUT:
+            layout = tree.pop("layout")
+            if layout == 1:  # had the state as it was dumped
+                tree["compressed"] = compressed(tree.pop("state").tobytes())
+            elif layout == _LAYOUT:
+                tree["compressed"] = tree["compressed"].tobytes()
+            else:
                 raise ValueError("a snapshot of another layout")
-            tree["compressed"] = tree["compressed"].tobytes()
             tree["record_time"] = float(tree["record_time"][0])
             return cls(**tree)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
