@@ -242,6 +242,18 @@ async def test_a_route_shows_the_corridor_that_it_shares(room):
     await expect(room.page.locator("#detail h3")).to_have_text("B9")
 
 
+async def test_figures_of_few_headways_are_shown_as_such(room):
+    now = time.time()
+    times = {"made_at": now - 5.0, "window_start": now - 3600.0}
+    rows = [factory.indicator(d, n_headways=n, **times) for d, n in ((0, 4), (1, 5))]
+    room.tell("indicators", factory.record(messages.INDICATOR, *rows))
+    await room.open("#route=1")
+    cells = room.page.locator(".measures tr").nth(1).locator("td")
+    await expect(cells).to_have_text(["Headway", "4:50", "4:50"])
+    await expect(cells.nth(1)).to_have_class("few")
+    await expect(cells.nth(2)).not_to_have_class("few")
+
+
 async def test_advice_to_hold_and_the_way_of_a_detour_are_shown_as_such(room):
     row = factory.alert(
         "bunching:1:0:B2", vehicle_id="B2", active_from=time.time() - 60.0, revision=1, hold_stop_id="D", hold_s=90.0,

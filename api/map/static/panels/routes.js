@@ -61,12 +61,15 @@ export function routeDetail(routeId, indicators, groups, network, live, change) 
   if (focused) box.querySelector(`[data-bus="${CSS.escape(focused)}"]`)?.focus();
 }
 
+const FEW = 5; // headways on which no figure of a route should rest
+
 function measures(indicators, network) {
   const directions = indicators.map((i) => {
     const pattern = network.mainPattern(i.route_id, i.direction_id);
     return pattern?.headsign || `direction ${i.direction_id ?? "–"}`;
   });
-  const row = (name, show, title) => el("tr", { title }, el("td", {}, name), indicators.map((i) => el("td", {}, show(i))));
+  const cell = (i, shown) => (i.n_headways < FEW ? el("td.few", { title: "of few headways: hardly to go by" }, shown) : el("td", {}, shown));
+  const row = (name, show, title) => el("tr", { title }, el("td", {}, name), indicators.map((i) => cell(i, show(i))));
   return el("table.measures", {},
     el("tr", {}, el("th", {}), directions.map((d) => el("th", { title: d }, `→ ${d.length > 9 ? `${d.slice(0, 8)}…` : d}`))),
     row("Headway", (i) => short(i.headway_mean_s), "mean, min:s"),
