@@ -5,7 +5,7 @@ import sys
 import pytest
 
 SCRIPT = """
-import ctypes, gc, resource, sys
+import ctypes, gc, resource
 import numpy as np
 from streams import heap
 

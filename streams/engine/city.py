@@ -5,7 +5,6 @@ makes its statements *before* the record's own facts are observed, so a statemen
 the records stamped before 12:00:05, whatever batch they came in. Heartbeats carry no facts and move record time.
 """
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -119,12 +118,14 @@ class City:
         for record in records:
             network_hash, columns = self._decode(state, record.value)
             said: dict[str, list[Columns]] = {}
+            rows = 0
             for output in self._sayings(state, columns, record.record_time, network_hash):
-                _add(said, output)
+                rows += _add(said, output)
                 # In a hole of record time there is much to say for every grid point: too much to hold as columns.
-                if sum(map(messages.rows, itertools.chain(*said.values()))) > ROWS_PER_RECORD:
+                if rows > ROWS_PER_RECORD:
                     outputs += _encoded(_joined(said), record.offset)
                     said.clear()
+                    rows = 0
             outputs += _encoded(_joined(said), record.offset)
         return outputs
 
@@ -211,8 +212,9 @@ class City:
     ) -> Iterator[CityOutput]:
         """What every part has to say, in order: at each grid point that is crossed, then of the record's facts."""
         for at in self._reach(state, record_time):
+            restate = round(at / self._every_s) % self._restate_every == 0
             for part in self.parts:
-                yield part.statements(state, at, round(at / self._every_s) % self._restate_every == 0)
+                yield part.statements(state, at, restate)
         if columns is not None:
             facts = self._resolve(state, columns, network_hash)
             for part in self.parts:
@@ -365,7 +367,11 @@ def _encoded(said: CityOutput, offset: int) -> Iterator[Output]:
                 yield Output(topic, messages.encode(spec, chunk), offset)
 
 
-def _add(said: dict[str, list[Columns]], output: CityOutput) -> None:
+def _add(said: dict[str, list[Columns]], output: CityOutput) -> int:
+    """Put an output to the others; how many rows it has."""
+    added = 0
     for topic, columns in output.items():
-        if messages.rows(columns):
+        if n := messages.rows(columns):
             said.setdefault(topic, []).append(columns)
+            added += n
+    return added

@@ -294,7 +294,7 @@ class Headways:
         passings, gate, run = facts.passings, facts.passing_gate, facts.passing_run
         runs = city.runs
         known = (gate >= 0) & (run >= 0)
-        ring = np.where(known, self.rings.of_pgate[gate] if len(gate) else -1, -1)
+        ring = np.where(known, self.rings.of_pgate[gate], -1)
         time = np.round(passings["arrival_time"], 2)
         revision, gone = passings["revision"], passings["withdrawn"] | np.isnan(time)
         holes = self._holes(city, state, facts)
