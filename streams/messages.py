@@ -81,6 +81,7 @@ POSITION: Spec = {
     "route_candidates": Kind.JSON,  # [{"route_id", "direction_id", "probability"}] while undecided
     "trip_type": Kind.ID,  # TIDES: In service, Layover, Deadhead, ...; null while undecided
     "off_route": Kind.BOOL,
+    "phase_since": Kind.TIME,  # off its route, a deadhead or at base, and surely so: since then, whatever was said
     "stop_id": Kind.ID,
     "stop_sequence": Kind.INT,
     "current_status": Kind.ID,  # GTFS-RT: STOPPED_AT, INCOMING_AT, IN_TRANSIT_TO

@@ -4,12 +4,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from fixtures.drives import Simulation
 from streams import messages
 from streams.engine.track import Track
 from streams.gtfs.network import Network
 from streams.messages import PING, POSITION, Columns
+from streams.replay.hindsight import in_hindsight
 
 Array = np.ndarray
 BATCH_S = 5.0
@@ -53,7 +55,7 @@ class Judgement:
     """One row per ping that was answered and has a truth, in the order of the truth.
 
     phase       as it was: in_service, layover, deadhead, off_route, at_base
-    said        the same of the tracker: None while undecided
+    said        the same of the tracker: None while undecided; in_the_end, as the tables of a run have it (hindsight.py)
     way         route_dir as it was, -1 none; way_said as published (-1 undecided); way_likely the likeliest candidate
     pattern, pattern_said  -1 none
     same        the likeliest way drives along every gate that the run has passed up to here
@@ -65,6 +67,7 @@ class Judgement:
     truth: Array
     phase: Array
     said: Array
+    in_the_end: Array
     way: Array
     way_said: Array
     way_likely: Array
@@ -88,6 +91,7 @@ def judge(network: Network, simulation: Simulation, positions: Columns) -> Judge
     found = np.array([at.get(key, -1) for key in keys], dtype=np.int64)
     kept = np.flatnonzero(found >= 0)
     truth, said = messages.take(truth, kept), messages.take(positions, found[kept])
+    in_the_end = messages.take(positions, whose_words(positions))
 
     ways = {
         (network.route_ids[r], int(d)): w
@@ -108,14 +112,6 @@ def judge(network: Network, simulation: Simulation, positions: Columns) -> Judge
             first = candidates[0]
             direction = first.get("direction_id")
             likely[i] = ways.get((first["route_id"], -1 if direction is None else direction), -1)
-    phase_said = np.array(
-        [
-            "off_route" if off else {"In service": "in_service", "Layover": "layover", "Deadhead": "deadhead",
-                                     "Other not in service": "at_base"}.get(kind)
-            for kind, off in zip(said["trip_type"].tolist(), said["off_route"].tolist(), strict=True)
-        ],
-        dtype=object,
-    )  # fmt: skip
     right = pattern_said == pattern
     first_stop = network.pstop_dist_m[network.pstop_start[:-1]]
     last_stop = network.pstop_dist_m[network.pstop_start[1:] - 1]
@@ -125,7 +121,8 @@ def judge(network: Network, simulation: Simulation, positions: Columns) -> Judge
     return Judgement(
         truth=kept,
         phase=truth["phase"],
-        said=phase_said,
+        said=phases(said),
+        in_the_end=phases(in_the_end)[found[kept]],
         way=way,
         way_said=way_said,
         way_likely=likely,
@@ -137,6 +134,26 @@ def judge(network: Network, simulation: Simulation, positions: Columns) -> Judge
         slow=truth["speed_mps"] < 1.0,
         terminal=terminal,
     )
+
+
+def phases(positions: Columns) -> Array:
+    """What each position is said to be."""
+    words = {
+        "In service": "in_service",
+        "Layover": "layover",
+        "Deadhead": "deadhead",
+        "Other not in service": "at_base",
+    }
+    said = zip(positions["trip_type"].tolist(), positions["off_route"].tolist(), strict=True)
+    return np.array(["off_route" if off else words.get(kind) for kind, off in said], dtype=object)
+
+
+def whose_words(positions: Columns) -> Array:
+    """The row whose words hold of each position in the end."""
+    names = ("vehicle_id", "timestamp", "trip_type", "off_route", "phase_since")
+    frame = pl.DataFrame({name: pl.Series(positions[name].tolist()) for name in names}).with_row_index()
+    frame = frame.with_columns(pl.col("phase_since").fill_nan(None), whose="index")
+    return in_hindsight(frame.lazy(), ["whose"]).collect().sort("index")["whose"].to_numpy()
 
 
 def _same_road(network: Network, truth: Columns, pattern: Array, way: Array, likely: Array) -> Array:

@@ -410,6 +410,7 @@ class Track:
             "route_candidates": candidates,
             "trip_type": _TRIP_TYPE[number[tracking.R_PHASE]],
             "off_route": number[tracking.R_OFF] == 1,
+            "phase_since": np.round(row[tracking.R_SINCE], 2),
             "stop_id": self._stops[number[tracking.R_STOP]],
             "stop_sequence": number[tracking.R_SEQUENCE],
             "current_status": _STATUS[number[tracking.R_STATUS]],
@@ -555,7 +556,7 @@ class Track:
                 np.zeros((rows + 2 * vehicles + 2, 3)),
                 np.zeros(1, np.int64),
                 tracking.state(2),
-                np.zeros(10),
+                np.zeros(11),
                 recall.way(),
                 recall.trails(1),
             )

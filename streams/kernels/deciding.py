@@ -10,6 +10,7 @@ from streams.kernels.matching import (
     H_PATTERN,
     H_PHASE,
     IN_SERVICE,
+    LASTED,
     LAYOVER,
     OFF_ROUTE,
     ONE_PLACE_M,
@@ -26,11 +27,12 @@ from streams.kernels.tables import (
 
 HELD = 0.4  # what a run drives is said as long as it has this weight: less than it takes to say it at first
 KEEP_PATTERN = 0.1  # a run stays on its pattern while that is no less likely than this beside another of its way
+SURE = 0.95  # what has this weight holds for the positions since it began too, whatever was said of them
 
 # what is published of a beam
 (
-    P_PHASE, P_PATTERN, P_ROUTE, P_DIRECTION, P_OFF, P_CANDIDATES, P_DIST, P_OFFSET, P_PROBABILITY, P_SPEED
-) = range(10)  # fmt: skip
+    P_PHASE, P_PATTERN, P_ROUTE, P_DIRECTION, P_OFF, P_CANDIDATES, P_DIST, P_OFFSET, P_PROBABILITY, P_SPEED, P_LASTED,
+) = range(11)  # fmt: skip
 UNDECIDED = -1
 
 
@@ -48,21 +50,31 @@ def _likeliest_route(ranks, work):
     return best, best_mass
 
 
+@inner
+def _lasted(fi, h, phase, pattern):
+    """For how many seconds the likeliest hypothesis of a phase and pattern has lasted; NaN where there is none."""
+    for k in range(fi[N]):
+        if h[k, H_PHASE] == phase and h[k, H_PATTERN] == pattern:
+            return np.float64(h[k, LASTED])
+    return np.nan
+
+
 @lean
 def decide(state, s, tables, prm, said, work):
     """What a beam says: phase, route, direction, pattern and place where one is likely enough, else the route alone.
 
     Call it after `match` with the same room to work in: `work.kept` holds the weights.
 
-    said  f8 (10,), written: phase (UNDECIDED if none has half of the weight), pattern, route, direction (-1), whether
+    said  f8 (11,), written: phase (UNDECIDED if none has half of the weight), pattern, route, direction (-1), whether
           it is off its route, how many candidates (route and direction) stand in work.rank, likeliest first; metres
-          along (NaN unless on route), offset, probability of what is said, speed along the pattern
+          along (NaN unless on route), offset, probability of what is said, speed along the pattern; since how many
+          seconds it is off its route, a deadhead or at base (NaN unless it surely is)
     """
     fi, h = state.fi[s], state.h[s]
     said[P_PHASE] = UNDECIDED
     said[P_PATTERN] = said[P_ROUTE] = said[P_DIRECTION] = -1
     said[P_OFF] = said[P_CANDIDATES] = 0
-    said[P_DIST] = said[P_OFFSET] = said[P_SPEED] = np.nan
+    said[P_DIST] = said[P_OFFSET] = said[P_SPEED] = said[P_LASTED] = np.nan
     service, layover, dead, base = 0.0, 0.0, 0.0, 0.0
     ranks = 0
     for k in range(fi[N]):
@@ -86,6 +98,8 @@ def decide(state, s, tables, prm, said, work):
     if mass >= 0.5:
         said[P_PHASE] = phase
     if phase in (DEADHEAD, AT_BASE):
+        if mass >= SURE:
+            said[P_LASTED] = _lasted(fi, h, phase, -1)
         return
     # by route and direction, within the phase
     for k in range(fi[N]):
@@ -168,6 +182,8 @@ def decide(state, s, tables, prm, said, work):
             off += work.kept[k, 0]
     if off > on or at < 0:
         said[P_OFF] = 1
+        if off >= SURE * (on + off):
+            said[P_LASTED] = _lasted(fi, h, OFF_ROUTE, p_best)
         return
     # A street may be driven twice by one pattern: a run goes on where it was as long as that is likely enough, and none
     # begins before it is known where.

@@ -121,6 +121,9 @@ NI = VOID + VOID_WIDTH * VOIDS_KEPT
     SEGMENT,
     BIAS,  # metres along by which the last fix was wrong, as far as is known: of a hypothesis in service
 ) = range(7)
+LASTED = (
+    BIAS  # of one off its route, to the depot or there the seconds since that began; of two that merge the likelier's
+)
 NH = 7
 OFFSET = 7  # of Work.h alone
 
@@ -248,14 +251,21 @@ def swerve_log(way, offset_m, x, y, spread_m):
 
 
 @inner
-def _push(work, n, pattern, phase, dist, speed, log, offset, segment):
+def _go_on(work, n, pattern, phase, dist, speed, log, offset, segment, bias):
+    """One hypothesis more, of BIAS or, out of service, LASTED `bias`; how many there are now."""
     if n >= WORK or not log > -60.0:
         return n
     h = work.h[n]
     h[H_PATTERN], h[H_PHASE], h[DIST] = pattern, phase, dist
     h[LOG], h[SPEED_ALONG], h[OFFSET], h[SEGMENT] = log, speed, offset, segment
-    h[BIAS] = 0.0
+    h[BIAS] = bias
     return n + 1
+
+
+@inner
+def _push(work, n, pattern, phase, dist, speed, log, offset, segment):
+    """The same of a new hypothesis, of which neither is known."""
+    return _go_on(work, n, pattern, phase, dist, speed, log, offset, segment, 0.0)
 
 
 @inner
@@ -619,6 +629,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
     for k in range(fi[N]):
         p, phase, near = int(h[k, H_PATTERN]), int(h[k, H_PHASE]), int(h[k, SEGMENT])
         d, log, v = np.float64(h[k, DIST]), np.float64(h[k, LOG]), np.float64(h[k, SPEED_ALONG])
+        lasted = np.float64(h[k, LASTED]) + dt
         if phase == IN_SERVICE:
             first, last, length = (
                 tables.i[tables.at[PATTERN_FIRST] + p],
@@ -698,10 +709,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
                 n = _push(work, n, p, OFF_ROUTE, d, 0.0, gone, offset, near)
                 if obs_speed > CREEP_MPS:
                     n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, gone - d / RETIRE_M, np.nan, 0)
-            before = n
-            n = _push(work, n, p, IN_SERVICE, new, v, log + cost, offset, segment)
-            if n > before:
-                work.h[before, BIAS] = bias
+            n = _go_on(work, n, p, IN_SERVICE, new, v, log + cost, offset, segment, bias)
         elif phase == LAYOVER:
             wait = max(0.0, _wait_distance(tables, p, d, x, y) - LAYOVER_M)
             cost = weigh_offset * (EXPECTED_OFFSET + offset_log(wait, prm.sigma_m)) + weigh_heading * prm.off_heading
@@ -749,15 +757,20 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             step = 0.0 if standing else obs_speed * dt
             astray = dt / prm.stray_s + 4.0 * step / REJOIN_M * (v / REJOIN_M) ** 3
             n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, log + np.log(min(0.5, astray)) + off_network, np.nan, 0)
-            n = _push(work, n, p, OFF_ROUTE, d, v + step, log + off_network + idle + loiter - far, offset, near)
+            n = _go_on(
+                work, n, p, OFF_ROUTE, d, v + step, log + off_network + idle + loiter - far, offset, near, lasted
+            )
         elif phase == DEADHEAD:
             dead += np.exp(log)
             if t - ff[BASE_T] > BASE_S:
-                n = _push(work, n, -1, AT_BASE, 0.0, 0.0, log + np.log(min(0.5, dt / 60.0)) + off_network, np.nan, 0)
-            n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, log + off_network + idle, np.nan, 0)
+                stayed = min(lasted, t - ff[BASE_T])
+                n = _go_on(
+                    work, n, -1, AT_BASE, 0.0, 0.0, log + np.log(min(0.5, dt / 60.0)) + off_network, np.nan, 0, stayed
+                )
+            n = _go_on(work, n, -1, DEADHEAD, 0.0, 0.0, log + off_network + idle, np.nan, 0, lasted)
         else:
             cost = off_network - (3.0 if t - ff[BASE_T] < 60.0 else 0.0)
-            n = _push(work, n, -1, AT_BASE, 0.0, 0.0, log + cost, np.nan, 0)
+            n = _go_on(work, n, -1, AT_BASE, 0.0, 0.0, log + cost, np.nan, 0, lasted)
             dead += np.exp(log)
     turned = SILENCE if fell_silent else min(0.5, dt / prm.deadhead_s)
     n = _push(work, n, -1, DEADHEAD, 0.0, 0.0, np.log(turned) + off_network, np.nan, 0)

@@ -15,6 +15,7 @@ from streams.kernels.deciding import (
     P_CANDIDATES,
     P_DIRECTION,
     P_DIST,
+    P_LASTED,
     P_OFF,
     P_OFFSET,
     P_PATTERN,
@@ -150,9 +151,9 @@ class Place(NamedTuple):
 (
     R_VEHICLE, R_RECORD, R_T, R_ODOMETER, R_ORIGIN, R_LAT, R_LON, R_REPORT, R_INDEX, R_BEARING, R_REPORTED_SPEED,
     R_PHASE, R_PATTERN, R_ROUTE, R_DIRECTION, R_OFF, R_DAY, R_NUMBER, R_TRIP, R_START, R_STOP, R_SEQUENCE, R_STATUS,
-    R_CELL, R_DIST, R_OFFSET, R_PROBABILITY, R_SPEED, R_CANDIDATES, R_FIRST, R_REVISION, R_WITHDRAWN, R_REASON,
-) = range(33)  # fmt: skip
-NR = 33
+    R_CELL, R_DIST, R_OFFSET, R_PROBABILITY, R_SPEED, R_SINCE, R_CANDIDATES, R_FIRST, R_REVISION, R_WITHDRAWN, R_REASON,
+) = range(34)  # fmt: skip
+NR = 34
 WHOLE = (slice(R_VEHICLE, R_T), slice(R_LAT, R_DIST), slice(R_CANDIDATES, NR))  # columns of whole numbers
 REFUSED = 2  # list of rows beside TOLD and OLD
 IN_TRANSIT, INCOMING, STOPPED = 0, 1, 2
@@ -175,7 +176,7 @@ class Out(NamedTuple):
     closed: Array  # f8 (capacity, 3): vehicle, record, until
     closed_count: Array  # i8 (1,)
     spare: State  # two filter states
-    said: Array  # f8 (10,)
+    said: Array  # f8 (11,)
     way: Array  # see recall.way
     trail: Array  # see recall.trails, of one vehicle
 
@@ -292,7 +293,7 @@ def _advance(
         rows.candidate[row_list, first + c, 1] = work.rank[c, 1]
     rows.counts[row_list, 1] = first + candidates
     row[R_DIST], row[R_OFFSET] = np.nan, said[P_OFFSET]
-    row[R_PROBABILITY], row[R_SPEED] = said[P_PROBABILITY], said[P_SPEED]
+    row[R_PROBABILITY], row[R_SPEED], row[R_SINCE] = said[P_PROBABILITY], said[P_SPEED], t - said[P_LASTED]
     p = fi[RUN_PATTERN]
     if p < 0 or p != said[P_PATTERN]:
         return code

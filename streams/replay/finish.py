@@ -8,11 +8,18 @@ from datetime import date
 
 import polars as pl
 
+from streams import messages
 from streams.gtfs.network import Network
 from streams.replay import reference, tables
+from streams.replay.hindsight import in_hindsight
 from streams.replay.parts import Parts
 from streams.replay.tables import Table, time_of
 
+_OF_THE_PING = {
+    "vehicle_id", "timestamp", "lat", "lon", "bearing_deg", "reported_speed_mps", "odometer_m", "occupancy_status",
+    "label", "phase_since", "h3_cell", "revision", "withdrawn",
+}  # fmt: skip
+_DOING = (*(name for name in messages.POSITION if name not in _OF_THE_PING), "cell_ix")  # what its vehicle does
 _STATUS = {"INCOMING_AT": "Incoming at", "STOPPED_AT": "Stopped at", "IN_TRANSIT_TO": "In transit to"}
 
 
@@ -59,12 +66,13 @@ class Finish:
     # --- facts
 
     def _positions(self) -> pl.LazyFrame:
-        """The last words; a run all of whose passings turned out to be another's was none."""
+        """The last words, as is known in the end; a run all of whose passings turned out to be another's was none."""
         run = "trip_id_performed"
         told = self.parts["passings"].scan().unique([run, "gate_seq"], keep="last", maintain_order=True)
         void = told.group_by(run).agg(void=pl.col("withdrawn").all()).filter("void")
+        last = _last_word(self.parts["positions"].scan(), "vehicle_id", "timestamp")
         return (
-            _last_word(self.parts["positions"].scan(), "vehicle_id", "timestamp")
+            in_hindsight(last, _DOING)
             .join(void, on=run, how="left", maintain_order="left")
             .with_columns(pl.when(pl.col("void").is_null()).then(run).alias(run))
             .drop("void")

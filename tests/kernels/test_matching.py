@@ -22,7 +22,7 @@ class Beam:
     def __init__(self, network, drawing, **settings):
         self.network, self.drawing = network, drawing
         self.tables, self.params = tables_of(network), params_of(TrackSettings(**settings))
-        self.state, self.work, self.said = tracking.state(1), m.work(), np.zeros(10)
+        self.state, self.work, self.said = tracking.state(1), m.work(), np.zeros(11)
         self.times = TimesOf(network).of(np.array([T0, T0 + 7200]), tracking.fleet(1), np.array([0]))
 
     def see(self, t, place, bearing=np.nan, speed=np.nan, route=-1, direction=-1, pattern=-1):

@@ -251,6 +251,26 @@ def test_a_trip_without_its_ends_begins_and_ends_where_it_was_seen(run: Run) -> 
     assert found["shape_id"] in n.shape_ids
 
 
+def test_positions_between_leaving_the_route_and_seeing_it_are_off_it(run: Run) -> None:
+    n = run.network
+    base = {
+        "vehicle_id": "v1",
+        "lat": -6.2,
+        "lon": 106.8,
+        "trip_id_performed": f"{DAY}:v1:1",
+        "service_date": DAY,
+        "pattern_id": pattern_of(n, "R"),
+        "trip_type": "In service",
+    }
+    for k in range(3):
+        run.say("positions", {**base, "timestamp": T0 + 5.0 * k, "dist_m": 40.0 * k, "match_probability": 0.9})
+    run.say("positions", {**base, "timestamp": T0 + 15.0, "off_route": True, "phase_since": T0 + 10.0})
+    found = run.table("vehicle_locations")
+    assert [r["off_route"] for r in found] == [False, False, True, True]
+    assert [r["dist_m"] for r in found] == [0.0, 40.0, None, None]
+    assert {r["trip_id_performed"] for r in found} == {f"{DAY}:v1:1"}
+
+
 def test_a_position_has_identity_words_and_the_newest_headway(run: Run) -> None:
     n = run.network
     trip = f"{DAY}:v1:1"

@@ -232,6 +232,7 @@ def test_d05_a_bus_that_turns_off_its_street_is_off_route_at_once():
     before, north = turns_off(drawing, seven(network), 700.0, 280.0, route_id="R")
     places = positions(run(network, [*before, *north]))[len(before) :]
     assert all(p["off_route"] for p in places[2:])  # 120 m from its street, 15 s after it left it
+    assert {p["phase_since"] for p in places[3:]} == {north[0]["timestamp"]}  # and then it is known since when
 
 
 def test_d06_a_fix_that_jumps_aside_is_no_detour():
@@ -267,6 +268,7 @@ def test_d08_a_bus_that_stands_off_its_route_is_no_more_on_a_detour_than_it_was(
     assert {p["trip_type"] for p in places[-5:]} == {"Deadhead"}  # but this one drives on for 3 km
     first = [p["trip_type"] for p in places].index("Deadhead")
     assert {p["trip_type"] for p in places[first:]} == {"Deadhead"}
+    assert north[0]["timestamp"] <= places[-1]["phase_since"] < places[first]["timestamp"]
 
 
 def test_d09_who_drives_beside_its_street_for_long_is_on_a_detour_later_in_its_run_alone():
