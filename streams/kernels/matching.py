@@ -227,16 +227,13 @@ def report_log(p, route, direction, pattern, tables, stale):
         return np.log(0.15)
     if tables.i[tables.at[PATTERN_ROUTE_IX] + p] != route:
         return np.log(stale)
-    out = 0.0
-    if pattern >= 0 and p != pattern:
-        out += np.log(0.2)
     if (
         direction >= 0
         and tables.i[tables.at[PATTERN_DIRECTION] + p] >= 0
         and tables.i[tables.at[PATTERN_DIRECTION] + p] != direction
     ):
-        out += np.log(0.1)
-    return out
+        return np.log(0.1)  # so the trip's pattern is another one, too
+    return np.log(0.2) if pattern >= 0 and p != pattern else 0.0
 
 
 @lean
@@ -640,8 +637,12 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             # Where it should be by its speed, and only if it is not there, where it may be at all.
             likely = min(high, d + LIKELY_M + 1.5 * max(v, obs_speed) * dt) if v == v else high
             at, offset, segment = snap_window(points, first, last, low, likely, x, y, near)
+            cost = _fix_log(tables, segment, offset, heading, east, north, weigh_offset, weigh_heading, prm)
             if likely < high and (offset > 2.0 * prm.sigma_m or at > likely - 1.0):
-                at, offset, segment = snap_window(points, first, last, low, high, x, y, near)
+                far, beside_m, beyond = snap_window(points, first, last, low, high, x, y, near)
+                farther = _fix_log(tables, beyond, beside_m, heading, east, north, weigh_offset, weigh_heading, prm)
+                if farther > cost:
+                    at, offset, segment, cost = far, beside_m, beyond, farther
             drive = 0.0 if standing else (0.5 * (v + speed_mps) if reported else v)
             ahead = d + drive * dt
             ahead = high if ahead > high else ahead
@@ -661,7 +662,6 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             new = min(length, max(low, new))
             v_now = max(0.0, (new - d) / dt)
             v = speed_mps if reported else (v + ease * (v_now - v) if v == v else v_now)
-            cost = _fix_log(tables, segment, offset, heading, east, north, weigh_offset, weigh_heading, prm)
             stop = tables.i[tables.at[PSTOP_START] + p + 1] - 1
             ending = new >= tables.f[tables.at[PSTOP_DIST_M] + stop] - TERMINAL_M
             beside = offset > 2.0 * prm.sigma_m and offset > 2.0 * _sigma(tables, segment, prm)

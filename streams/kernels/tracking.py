@@ -551,8 +551,8 @@ def _tell_traversals(facts, v, record, revision):
 
 
 @inner
-def _withdraw_void(facts, ff, fi, tally, v, record):
-    """Tell that passings are void, now that no late ping can change it."""
+def _withdraw_void(facts, ff, fi, tally, until, v, record):
+    """Tell that passings are void, now that no late ping can change it: later than what is closed (`until`)."""
     tally[v, VOIDED] = max(tally[v, VOIDED], fi[VOIDS] - VOIDS_KEPT)
     while tally[v, VOIDED] < fi[VOIDS]:
         at = VOID + VOID_WIDTH * (tally[v, VOIDED] % VOIDS_KEPT)
@@ -565,7 +565,7 @@ def _withdraw_void(facts, ff, fi, tally, v, record):
             row[F_DAY], row[F_NUMBER], row[F_PATTERN], row[F_GATE] = fi[at], fi[at + 1], fi[at + 2], gate
             row[F_TRIP], row[F_RELATION], row[F_UPDATE] = -1, SCHEDULED, 0
             row[F_ARRIVAL] = row[F_DEPARTURE] = np.nan
-            row[F_DETERMINED] = ff[VOIDED_T]
+            row[F_DETERMINED] = max(ff[VOIDED_T], until + 0.01)
 
 
 @inner
@@ -643,7 +643,9 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
                         if facts.counts[TOLD, 0] + room[0] > facts.passings.shape[1]:
                             return i  # the grid has not moved on: those that are left come with the next call
                         head = STATES * v + HEAD
-                        _withdraw_void(facts, fleet.state.ff[head], fleet.state.fi[head], tally, v, record)
+                        _withdraw_void(
+                            facts, fleet.state.ff[head], fleet.state.fi[head], tally, clock[v, UNTIL], v, record
+                        )
                         clock[v, UNTIL] = until
                         _close(out, v, record, until)
                         _tell_judged(fleet, v, np.inf, record, rows)
@@ -700,7 +702,7 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
                     _judge(fleet, v, q, code)
                 q += 1
             if task == _MAKE_ROOM:
-                _withdraw_void(facts, state.ff[s], state.fi[s], tally, v, record)
+                _withdraw_void(facts, state.ff[s], state.fi[s], tally, clock[v, UNTIL], v, record)
                 _drop(fleet, v, 1, place)
                 tally[v, MIDDLE] = max(0, tally[v, MIDDLE] - 1)
                 at -= 1
@@ -766,7 +768,7 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
         if many == 0 or ring_f[v, many - 1, TIME] < final:
             if many > 0:
                 _copy(fleet.state, middle, fleet.state, base)
-                _withdraw_void(facts, fleet.state.ff[base], fleet.state.fi[base], tally, v, record)
+                _withdraw_void(facts, fleet.state.ff[base], fleet.state.fi[base], tally, clock[v, UNTIL], v, record)
                 _drop(fleet, v, many, place)
             _copy(fleet.state, head, fleet.state, middle)
             tally[v, MIDDLE] = tally[v, RINGED]

@@ -207,16 +207,17 @@ def test_a_run_goes_forward(drive: list[Ping]):
         assert row["distance_m"] > 0
 
 
-@given(st.data())
+@pytest.mark.parametrize(("place", "some"), [(town, drives(vehicles=1)), (fork, forks())], ids=["town", "fork"])
+@given(data=st.data())
 @settings(max_examples=40)
-def test_what_is_closed_does_not_change(data: st.DataObject):
-    network, _ = town()
+def test_what_is_closed_does_not_change(place: Any, some: Any, data: st.DataObject):
+    network, _ = place()
     said_by_record = []
     track = tracker(network)
     state = track.fresh(0)
     from tests.engine.pinging import columns
 
-    for ping in data.draw(arrivals(data.draw(drives(vehicles=1)))):
+    for ping in data.draw(arrivals(data.draw(some))):
         facts, _ = track.advance(state, columns([ping]), ping["arrived"])
         said_by_record.append(facts)
     until = -np.inf
