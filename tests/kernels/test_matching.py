@@ -179,6 +179,16 @@ def test_what_is_reported_counts_once_and_may_be_a_lie():
     assert beam.share(m.IN_SERVICE, s) > 0.5
 
 
+def test_the_trip_of_the_run_before_is_likelier_than_another_route():
+    both = {"R": "ABCD", "R-back": "DCBA", "S": "ABCD", "S-back": "DCBA"}
+    network, drawing = draw("A------B------C------D", routes=both, metres_per_char=100)
+    beam = Beam(network, drawing)
+    r = drawing.pattern_ix("R")
+    report = {"route": int(network.pattern_route_ix[r]), "direction": int(network.pattern_direction[r]), "pattern": r}
+    beam.drive("R-back", 0.0, 400.0, 1200.0, **report)
+    assert beam.share(m.IN_SERVICE, drawing.pattern_ix("R-back")) > 0.6
+
+
 def test_progress_is_bounded():
     network, drawing = street()
     beam = Beam(network, drawing)
@@ -187,6 +197,16 @@ def test_progress_is_bounded():
     head = beam.state.h[0, 0]
     if head[m.H_PHASE] == m.IN_SERVICE and head[m.H_PATTERN] == drawing.pattern_ix("R"):
         assert head[m.DIST] <= 400.0 + 26 * 25.0 + 60.0
+
+
+def test_the_way_back_beside_the_street_is_not_taken_for_the_way_out():
+    # 35 m beside its street, by GPS error, it is nearer to the street that it comes back on a minute later.
+    network, drawing = draw("A--------------B\nD--------------C", routes={"R": "ABCD"}, metres_per_char=40)
+    beam = Beam(network, drawing)
+    t = beam.drive("R", 0.0, 40.0, 280.0, every_s=30.0, speed=4.0)
+    lat, lon = drawing.along("R", 400.0)
+    beam.see(t, (lat - 35.0 / 111_195.0, lon))
+    assert beam.say()[deciding.P_DIST] == pytest.approx(400.0, abs=60.0)
 
 
 @pytest.mark.parametrize("every_s", [1.0, 5.0, 30.0])
