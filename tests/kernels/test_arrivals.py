@@ -193,6 +193,13 @@ def test_beyond_an_hour_nothing_is_said():
     assert [bool(np.isnan(row[2])) for row in rows] == [False, False, True, True]
 
 
+def test_what_may_come_within_the_hour_is_said_though_it_hardly_will():
+    early = np.tile([-100.0, 0.0, 100.0], (3, 4, 1))
+    (rows,) = estimate(line(5, hop_s=1250.0), bus(dist=-20.0), quantiles=early)
+    assert rows[2][0] - NOW == pytest.approx(3750.0)
+    assert [bool(np.isnan(row[2])) for row in rows] == [False, False, False, True]
+
+
 def test_a_ping_long_ago_is_no_reason_to_expect_the_bus_at_once():
     (rows,) = estimate(line(), bus(dist=0.0, anchor=NOW - 5000))
     assert rows[0][0] >= NOW
