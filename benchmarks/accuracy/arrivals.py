@@ -1,6 +1,6 @@
 """How good arrival estimates are, by the published rulers (streams/replay/rulers.py), and how many a second.
 
-Jakarta    generated mornings of one city, judged by the generator's truth; profile learned on two other mornings
+Jakarta    generated days of one city till past noon, judged by the generator's truth; profile learned on two others
 Toronto    five recorded days of bus routes; feed from the stop lists, one pace everywhere, no timetable
 Warsaw     fifty recorded minutes by timetable: the first twenty are learned from, the others scored
 Kingston   one recorded noon by timetable, on the rows that the official TripUpdates have an estimate for too
@@ -54,6 +54,7 @@ Array = np.ndarray
 DATA = ROOT.parent / "shared" / "data"
 WANTED = (tables.ARRIVAL_ESTIMATES, tables.STOP_VISITS, tables.VEHICLE_LOCATIONS)
 CITY = 11
+RAW = {TIMETABLE: "≤60", LAST_THREE: "≤80"}  # what makes drives hard enough
 TORONTO_ROUTES = 5
 WARSAW_FROM = "2024-02-19 15:40"
 WARSAW = "vehicle_id=VehicleNumber,timestamp=Time,lat=Lat,lon=Lon,route_id=Lines"
@@ -71,10 +72,14 @@ def run(bench: Benchmark) -> None:
 
 
 def jakarta(bench: Benchmark, out: Path) -> None:
-    """Mornings that begin faster than the timetable and end slower, on streets that differ more than it knows."""
+    """Hours faster and slower than the timetable by turns, on streets that differ far more than it knows.
+
+    Hours that only slow down would flatter the mean of the last three buses: it is early then, which the windows
+    forgive. `RAW` says that the drives are hard enough.
+    """
     path = MADE_FEED if bench.short else feed()
     network = load(path)
-    hours, buses = (0.5, 20) if bench.short else (1.5, 300)
+    hours, buses = (0.5, 20) if bench.short else (8.0, 300)
     days = (
         ("2026-03-10", "2026-03-11", "2026-03-12") if path == MADE_FEED else ("2023-12-05", "2023-12-06", "2023-12-07")
     )
@@ -84,7 +89,7 @@ def jakarta(bench: Benchmark, out: Path) -> None:
         here.mkdir(parents=True)
         drive = Drive(
             network, seed, f"{day}T05:15", hours * 3600.0, Wish(vehicles=buses, spread=False), Habits(ping_s=10.0),
-            Noise(sigma_m=10.0, tau_s=30.0), Reporting(stale=0.05), Traffic(hours=1.3, cell_sd=0.55), city_seed=CITY,
+            Noise(sigma_m=10.0, tau_s=30.0), Reporting(stale=0.05), Traffic(hours=1.3, cell_sd=1.0), city_seed=CITY,
         )  # fmt: skip
         parts = list(drive.slices())
         pl.concat([frame(PINGS, p.pings) for p in parts]).write_parquet(here / "pings.parquet")
@@ -100,9 +105,9 @@ def jakarta(bench: Benchmark, out: Path) -> None:
     samples = served(out / "run", out / days[-1], skip_s=120.0 if bench.short else 600.0)
     said = (
         f"{path.stem}, {buses} buses on as many routes as they can serve, {hours:g} h from 05:15, every 10 s; profile"
-        " of two other mornings; by the truth"
+        " of two other days; by the truth"
     )
-    found = tell(bench, "Jakarta", score(samples, baselines(out / "run", network, samples)), said)
+    found = tell(bench, "Jakarta", score(samples, baselines(out / "run", network, samples)), said, raw=RAW)
     raw = {name: found.by_predictor[name].overall(TRANSIT) for name in (TIMETABLE, LAST_THREE)}
     gain = found.by_predictor[TOLD].overall(TRANSIT) - max(raw.values())
     bench.add("Jakarta told: Transit above the better raw baseline", gain, "points", said, "≥10")
@@ -192,10 +197,14 @@ def under_way(samples: Samples) -> Samples:
 
 
 def tell(
-    bench: Benchmark, name: str, found: Score, said: str, transit: str = "", mbta: str = "", p50_mbta: str = ""
-) -> Score:
-    """The figures of every predictor."""
-    goals = {TOLD: (transit, mbta, ""), P50: ("", p50_mbta, "≤70" if p50_mbta else "")}
+    bench: Benchmark, name: str, found: Score, said: str, transit: str = "", mbta: str = "", p50_mbta: str = "",
+    raw: dict[str, str] | None = None,
+) -> Score:  # fmt: skip
+    """The figures of every predictor; `raw` are what baselines are to score by Transit's ruler."""
+    goals = {baseline: (goal, "", "") for baseline, goal in (raw or {}).items()} | {
+        TOLD: (transit, mbta, ""),
+        P50: ("", p50_mbta, "≤70" if p50_mbta else ""),
+    }
     for predictor, e in found.by_predictor.items():
         goal = goals.get(predictor, ("", "", ""))
         conditions = f"{said}; {e.n:,} estimates"
