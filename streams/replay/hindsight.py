@@ -1,7 +1,7 @@
 """What is known of a position in the end.
 
 A vehicle is seen to leave its route, or to drive to the depot, some positions after it began to: the rows say since
-when (`phase_since`). Those in between take over what the first row that knew says.
+when (`phase_since`). Those in between take over what the first row that knew says; of several, the last one that did.
 """
 
 from collections.abc import Sequence
@@ -15,18 +15,27 @@ def in_hindsight(positions: pl.LazyFrame, words: Sequence[str]) -> pl.LazyFrame:
     words  columns that say what a vehicle does; no others change
     """
     does = pl.when("off_route").then(pl.lit("off")).otherwise("trip_type")  # null: undecided, which ends nothing
-    vehicle = "vehicle_id"
-    begins = does.is_not_null() & does.ne_missing(does.forward_fill().shift().over(vehicle))
-    since = pl.col("phase_since").drop_nulls().first().over(vehicle, "_stretch")
-    told = pl.when("_begins").then(since.fill_null(float("inf")))
-    late = pl.col("timestamp") >= told.shift(-1).backward_fill().over(vehicle)
-    knew = pl.when("_begins").then("_row").shift(-1).backward_fill()  # of this vehicle wherever `late` is
-    return (
-        positions.sort(vehicle, "timestamp")
+    begins = does.is_not_null() & does.ne_missing(does.forward_fill().shift().over("vehicle_id"))
+    since = pl.col("phase_since").drop_nulls().first().over("vehicle_id", "_stretch")
+    rows = (
+        positions.sort("vehicle_id", "timestamp")
         .with_row_index("_row")
         .with_columns(_begins=begins)
-        .with_columns(_stretch=pl.col("_begins").cum_sum().over(vehicle))
-        .with_columns(_knew=pl.when(late).then(knew).otherwise("_row"))
-        .with_columns(pl.col(*words).gather(pl.col("_knew")))
+        .with_columns(_stretch=pl.col("_begins").cum_sum().over("vehicle_id"))
+    )
+    # The last stretch that had begun by a position holds there. With `_since` made to rise, an as-of join finds it.
+    knew = (
+        rows.with_columns(_since=since)
+        .filter("_begins", pl.col("_since").is_not_null())
+        .select("vehicle_id", _knew="_row", _since=pl.col("_since").reverse().cum_min().reverse().over("vehicle_id"))
+        .sort("_since", maintain_order=True)
+    )
+    return (
+        rows.sort("timestamp", maintain_order=True)
+        .join_asof(
+            knew, left_on="timestamp", right_on="_since", by="vehicle_id", strategy="backward", check_sortedness=False
+        )
+        .sort("_row")
+        .with_columns(pl.col(*words).gather(pl.max_horizontal("_row", "_knew")))
         .drop("_row", "_begins", "_stretch", "_knew")
     )

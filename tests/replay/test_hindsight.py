@@ -44,6 +44,12 @@ def test_undecided_positions_are_part_of_what_follows():
     assert [kind for kind, *_ in said] == ["In service", "Deadhead", "Deadhead", "Deadhead"]
 
 
+def test_of_two_that_knew_better_the_later_one_holds():
+    dead = {"trip_type": "Deadhead", "phase_since": 1.0}
+    said = in_the_end([ON, ON, ON, {**OFF, "phase_since": 2.0}, {"trip_type": "Layover"}, dead])
+    assert [(kind, off) for kind, off, _ in said] == [("In service", False)] + [("Deadhead", False)] * 5
+
+
 def test_one_vehicle_says_nothing_of_another():
     rows = [{**ON, "vehicle_id": v, "timestamp": t} for v in ("v1", "v2") for t in (1.0, 2.0, 3.0)]
     rows[4] |= {**OFF, "dist_m": None, "phase_since": 1.0}
@@ -71,9 +77,8 @@ def naive(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
             stretches[-1]["since"] = row["phase_since"]
     out = []
     for i, row in enumerate(rows):
-        following = next((s for s in stretches if s["begin"] > i), None)
-        late = following and following["since"] is not None and row["timestamp"] >= following["since"]
-        out.append(tuple((rows[following["begin"]] if late else row)[word] for word in WORDS))
+        begins = [s["begin"] for s in stretches if s["since"] is not None and row["timestamp"] >= s["since"]]
+        out.append(tuple(rows[max([i, *begins])][word] for word in WORDS))
     return out
 
 
