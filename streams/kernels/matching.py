@@ -162,6 +162,7 @@ STOOD_S = 10.0  # between fixes this far apart a vehicle may have come from afar
 LOITER_LOG = 5.0  # standing long says at most so much against being in service (and one less)
 AT_STOP_M = 40.0  # a vehicle that comes to stand this near to a stop probably stands at it
 BASE_S = 300.0  # out of service in one place for longer than this is at base
+PARK_S = 60.0  # and it is that after so much more
 RETIRE_M = 1000.0  # runs to the depot begin at terminals: so far along, leaving the route is rather a detour (log, 1)
 FAR_M = 300.0  # detours go around a block or two: every so many metres beyond that speak against one
 IDLE_S = 30.0  # a vehicle that serves no stops, off its route or without one, seldom stands for longer
@@ -762,12 +763,12 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             )
         elif phase == DEADHEAD:
             dead += np.exp(log)
+            cost = off_network + idle
             if t - ff[BASE_T] > BASE_S:
-                stayed = min(lasted, t - ff[BASE_T])
-                n = _go_on(
-                    work, n, -1, AT_BASE, 0.0, 0.0, log + np.log(min(0.5, dt / 60.0)) + off_network, np.nan, 0, stayed
-                )
-            n = _go_on(work, n, -1, DEADHEAD, 0.0, 0.0, log + off_network + idle, np.nan, 0, lasted)
+                parked, stayed = min(0.5, dt / PARK_S), min(lasted, t - ff[BASE_T])
+                n = _go_on(work, n, -1, AT_BASE, 0.0, 0.0, log + np.log(parked) + off_network, np.nan, 0, stayed)
+                cost += np.log(1.0 - parked)
+            n = _go_on(work, n, -1, DEADHEAD, 0.0, 0.0, log + cost, np.nan, 0, lasted)
         else:
             cost = off_network - (3.0 if t - ff[BASE_T] < 60.0 else 0.0)
             n = _go_on(work, n, -1, AT_BASE, 0.0, 0.0, log + cost, np.nan, 0, lasted)

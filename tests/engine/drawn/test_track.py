@@ -289,6 +289,21 @@ def test_d09_who_drives_beside_its_street_for_long_is_on_a_detour_later_in_its_r
     assert last == {400.0: "Deadhead", 2400.0: "In service"}  # runs to the depot begin at terminals
 
 
+def test_d10_a_bus_that_stays_at_its_depot_was_at_base_since_it_came():
+    network, drawing = draw("A-----B-----C-----D", routes={"R": "ABCD"}, metres_per_char=250)
+    lat, lon = drawing.at("A")
+    there = (lat + 3_000.0 / 111_195.0, lon)
+    comes = [
+        {**ping, "lat": lat + (1_000.0 + 40.0 * k) / 111_195.0}
+        for k, ping in enumerate(stand(there, seven(network), 250.0))
+    ]
+    stays = stand(there, comes[-1]["timestamp"] + 5.0, 480.0)
+    places = positions(run(network, [*comes, *stays]))
+    assert {p["trip_type"] for p in places[: len(comes)]} == {"Deadhead"}
+    assert {p["trip_type"] for p in places[-12:]} == {"Other not in service"}
+    assert abs(places[-1]["phase_since"] - stays[0]["timestamp"]) <= 10.0
+
+
 def test_e01_bad_fixes_are_kept_out_and_told_by_name():
     network, drawing = draw("A-----B-----C", routes={"R": "ABC"}, metres_per_char=100)
     pings = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)
