@@ -44,7 +44,7 @@ MOVED_SHARE = 0.05  # or this share of the time to go
 REPEAT_S = 30.0  # or after this
 SLOWEST = 0.005  # step of the tracked quantiles: a quicker one chases the jam of half an hour ago
 ALIKE = 20.0  # estimates of one minute and bin that count in full: more of them say the same again
-HORIZON_S = 3600.0  # told is what may come within the hour, that is whose p10 does
+HORIZON_S = 3600.0  # told is what may come within the hour: what is expected to, or its p10
 NOTHING = -(2**31)  # in the memory of what was said
 
 
@@ -199,7 +199,7 @@ def estimate(
     centre_s   (b,) f8 centres of the horizon's bins; quantiles (3, b, 3) residual p10, p50, p90 by class
                (0 under way, 1 waiting, 2 stuck or off route) and bin
     base .. klass  (rows,) the answer, filled in place: base is the estimate before its residual's quantiles; NaN
-               where p10 lies beyond HORIZON_S
+               where it and p10 lie beyond HORIZON_S
 
     The rows of one vehicle rise by RISE_S at least, p10 <= p50 <= p90, now < p10, p10 <= told <= p50 and
     told >= p50 - TOLD_MAX_S.
@@ -260,7 +260,7 @@ def estimate(
             q2 = (quantiles[kind, b, 2] * (1.0 - share) + quantiles[kind, up, 2] * share) * beyond
             mid = max(reached + q1, mid + RISE_S)
             low = max(min(reached + q0 - 0.3 * jams, mid), low + RISE_S)
-            if low > now + HORIZON_S or i >= stops:
+            if min(low, reached) > now + HORIZON_S or i >= stops:
                 for rest in range(row, row_start[v + 1]):
                     base[rest] = p10[rest] = p50[rest] = p90[rest] = told[rest] = np.nan
                     klass[rest] = kind

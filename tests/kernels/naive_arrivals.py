@@ -86,7 +86,7 @@ def estimate(now, bus, stops, centres, quantiles, hold=(0.0, 0.0), later=1.0):
         q10, q50, q90 = (quantile(centres, [row[j] for row in quantiles[kind]], base - now) for j in range(3))
         mid = max(base + q50, mid + 1)
         low = max(min(base + q10 - 0.3 * jams, mid), low + 1)
-        if low > now + k.HORIZON_S:
+        if min(low, base) > now + k.HORIZON_S:
             return out + [None] * (len(stops) - i)
         high = max(base + q90 + 0.7 * jams + 0.7 * stood, mid, high + 1)
         say = max(mid - min(0.12 * (mid - now), 120), low, say + 1)
