@@ -1,4 +1,4 @@
-"""Pings per second through Kafka and one worker, beside an idiomatic Faust agent on the same topic.
+"""Pings per second through Kafka and one worker, and a worker for each stage, beside an idiomatic Faust agent on the same topic.
 
 The pings lie in the topic before the worker starts, stamped with the recording's record time (CreateTime), so that
 the city makes its statements as often as it does live: an estimate per ping and stop ahead. They lie in one partition:
@@ -52,6 +52,8 @@ def run(bench: Benchmark) -> None:
                 said = f"{work.conditions}; {pings} pings in {records} records"
                 bench.add(f"{what}, records of {size:,}", rate, "pings/s", said, goal)
                 bench.add(f"{what}, records of {size:,}: worker's memory", memory / 1e6, "MB", said, "≤600 MB")
+        if not bench.short:
+            _stage_by_stage(bench, brokers, work)
         settings = kafka_settings(brokers, "peer", partitions=1)
         pings, records = asyncio.run(_fill(settings, work, 1, 0.005 if not bench.short else 0.1))
         names = [topics.full_name("peer", name) for name in ("pings", "positions")]
@@ -60,6 +62,24 @@ def run(bench: Benchmark) -> None:
         bench.add("idiomatic Faust agent (Record, shapely, h3)", rate, "pings/s", f"{pings} pings, one a record")
     chain = rates.get(("track,city", 1000), rates.get(("track,city", 100), 0.0))
     bench.add("whole chain / idiomatic Faust agent", chain / rate, "x", "same run, same machine", "≥20")
+
+
+def _stage_by_stage(bench: Benchmark, brokers: str, work: Workload) -> None:
+    """The whole chain for records of 100, each stage in a worker, and so with an interpreter, of its own."""
+    settings = kafka_settings(brokers, "stage-by-stage", partitions=1)
+    pings, records = asyncio.run(_fill(settings, work, 100, 0.6))
+    # The city first: it has something to do as soon as the other one starts.
+    with (
+        worker(settings, work.feed, "city", IN_RECORDED_TIME) as city,
+        worker(settings, work.feed, "track", IN_RECORDED_TIME) as track,
+    ):
+        rate, outputs = _watch(settings, CHAIN, pings, records)
+        memory = city.peak_rss + track.peak_rss
+    assert outputs["positions"] >= 0.99 * records, (outputs, records)
+    assert min(outputs[t] for t in ("headways", "arrivals", "congestion")) > 0, outputs
+    said = f"{work.conditions}; {pings} pings in {records} records"
+    bench.add("whole chain, a worker for each stage, records of 100", rate, "pings/s", said)
+    bench.add("whole chain, a worker for each stage, records of 100: memory of both", memory / 1e6, "MB", said)
 
 
 async def _fill(settings: Settings, work: Workload, size: int, share: float) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from streams.settings import Settings, WrongSetting
 
 log = logging.getLogger(__name__)
 
-_BUFFERED_EVENTS = 32  # between Faust's consumer and the agent: a record of a thousand positions has half a megabyte
+_BUFFERED_EVENTS = 64  # between Faust's consumer and the agent: a record of a thousand positions has half a megabyte
 _SWITCH_S = 0.001  # a kernel that is done waits so long for the interpreter; the default, 5 ms, is as long as its work
 _NEVER = 0.5  # pressure begins at size / this: where the buffer would be twice as full as it can be
 _GIVE_UP_STOPPING_S = 15.0
@@ -213,9 +213,10 @@ class StageApp:
         channel = app.topic(self._input, value_type=bytes, value_serializer="raw", allow_empty=True)
 
         async def agent(stream: Any) -> None:
-            async for events in stream.noack_take(worker.batch_records, within=worker.batch_wait_s):
+            stream.enable_acks = False  # what is done is known by the runners
+            async for first in stream.events():
                 try:
-                    await runners.advance(by_partition(events))
+                    await runners.advance(by_partition([first, *_buffered(stream.channel.queue)]))
                 except WrongSetting as error:
                     await app.crash(error)
 
@@ -249,6 +250,14 @@ class StageApp:
             for partition in partitions:
                 future = await self._outbox.send(self._input, HEARTBEAT, partition, record_time=record_time)
                 future.add_done_callback(lambda f: f.cancelled() or f.exception())
+
+
+def _buffered(queue: ThrowableQueue[Any]) -> Iterator[Any]:
+    """What has come meanwhile, all at once: Faust's `take` goes through the event loop for each event, and while it
+    does so the stage has nothing to do.
+    """
+    while not queue.empty():
+        yield queue.get_nowait()
 
 
 class _App(faust.App):  # type: ignore[misc]  # faust is untyped

@@ -42,7 +42,6 @@ class Worker:
 
     batch_records: int = setting(50, "records a step takes at the most", "records", low=1)
     batch_bytes: int = setting(2 << 20, "bytes of records a step takes at the most, if it is not one", "bytes", low=1)
-    batch_wait_s: float = setting(0.05, "how long a step waits for a full batch", "s", low=0.0, high=5.0)
     snapshot_every_s: float = setting(5.0, "work that a crash repeats at the most", "s", low=0.1)
     heartbeat_s: float = setting(
         1.0, "silence moves time too: one small record per partition; 0: none, for recordings stamped by their sender",
