@@ -1,4 +1,4 @@
-"""Pings per second through Kafka and one worker, and a worker for each stage, beside an idiomatic Faust agent on the same topic.
+"""Pings per second through Kafka and one worker, or one for each stage, beside an idiomatic agent on the same topic.
 
 The pings lie in the topic before the worker starts, stamped with the recording's record time (CreateTime), so that
 the city makes its statements as often as it does live: an estimate per ping and stop ahead. They lie in one partition:
@@ -68,13 +68,11 @@ def _stage_by_stage(bench: Benchmark, brokers: str, work: Workload) -> None:
     """The whole chain for records of 100, each stage in a worker, and so with an interpreter, of its own."""
     settings = kafka_settings(brokers, "stage-by-stage", partitions=1)
     pings, records = asyncio.run(_fill(settings, work, 100, 0.6))
-    # The city first: it has something to do as soon as the other one starts.
-    with (
-        worker(settings, work.feed, "city", IN_RECORDED_TIME) as city,
-        worker(settings, work.feed, "track", IN_RECORDED_TIME) as track,
-    ):
-        rate, outputs = _watch(settings, CHAIN, pings, records)
-        memory = city.peak_rss + track.peak_rss
+    with worker(settings, work.feed, "city", IN_RECORDED_TIME) as city:
+        city.wait_ready()  # the clock starts with the first position
+        with worker(settings, work.feed, "track", IN_RECORDED_TIME) as track:
+            rate, outputs = _watch(settings, CHAIN, pings, records)
+            memory = city.peak_rss + track.peak_rss
     assert outputs["positions"] >= 0.99 * records, (outputs, records)
     assert min(outputs[t] for t in ("headways", "arrivals", "congestion")) > 0, outputs
     said = f"{work.conditions}; {pings} pings in {records} records"
