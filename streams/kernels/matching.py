@@ -37,6 +37,7 @@ from streams.kernels.tables import (
     SHAPE_PATTERN_START,
     Array,
 )
+from streams.kernels.trips import due_log
 
 MAX_BEAM = 16
 WORK = 1024
@@ -346,6 +347,7 @@ def _inject(n, fi, t, x, y, heading, east, north, obs_speed, born_speed, share, 
         ):
             p = tables.i[tables.at[SHAPE_PATTERN_IX] + j]
             prior = _birth_log(p, bucket, fi, first, tables, prm, times)
+            prior += due_log(tables, times, p, t, work.near[k, 1], np.exp(times.log_prior[bucket, p]))
             reported_found = reported_found or tables.i[tables.at[PATTERN_ROUTE_IX] + p] == route
             total += np.exp(prior)
             log = prior + _fix_log(tables, segment, work.near[k, 2], heading, east, north, 1.0, 1.0, prm)
@@ -370,6 +372,7 @@ def _inject(n, fi, t, x, y, heading, east, north, obs_speed, born_speed, share, 
             if offset > 400.0:
                 continue
             prior = _birth_log(p, bucket, fi, first, tables, prm, times)
+            prior += due_log(tables, times, p, t, dist, np.exp(times.log_prior[bucket, p]))
             total += np.exp(prior)
             log = prior + _fix_log(tables, segment, offset, heading, east, north, 1.0, 1.0, prm)
             n = _push(work, n, p, IN_SERVICE, dist, born_speed, log, offset, segment)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from streams.jit import lean
+from streams.jit import inner, lean
 from streams.kernels.tables import (
     FIRST_DAY,
     FREQ_END_S,
@@ -22,6 +22,9 @@ from streams.kernels.tables import (
 )
 
 DAY_S = 86_400.0
+LATE_S = 300.0  # vehicles are late by so much in the mean
+SEEN_LATE_S = 6.0 * LATE_S  # and hardly by more than that
+ASTRAY = 0.3  # share of vehicles of whose place the timetable says nothing
 EARLY = 3.0  # a vehicle is late rather than early: early by so much is as unlikely as late by three times that
 
 
@@ -106,3 +109,44 @@ def find_run(tables, times, p, t, dist_m, reported_trip, last_trip):
             if times.day[w, 1] <= begin:
                 best_day, best_start = int(times.day[w, 0]), begin - times.day[w, 1]
     return best, best_day, np.floor(max(0.0, best_start) + 0.5)
+
+
+@inner
+def _first_from(tables, first, end, start_s):
+    """The first of the trips [first, end) of a pattern, in order of their starts, that starts at `start_s` or later."""
+    while first < end:
+        middle = (first + end) >> 1
+        if tables.f[tables.at[TRIP_START_S] + tables.i[tables.at[PATTERN_TRIP_IX] + middle]] < start_s:
+            first = middle + 1
+        else:
+            end = middle
+    return first
+
+
+@lean
+def due_log(tables, times, p, t, dist_m, expected):
+    """How much likelier a vehicle of pattern `p` is at POSIX time `t` to be `dist_m` along it than anywhere (log).
+
+    expected  how many vehicles are on the pattern now;  0 where the timetable knows headways alone
+    """
+    first, end = tables.i[tables.at[PATTERN_TRIP_START] + p], tables.i[tables.at[PATTERN_TRIP_START] + p + 1]
+    if first == end or tables.i[tables.at[TRIP_IS_FREQUENCY] + tables.i[tables.at[PATTERN_TRIP_IX] + first]] == 1:
+        return 0.0
+    begin = t - planned_s(tables, p, dist_m)
+    due = 0.0  # of all trips that may be here, the density of being late by that much
+    for w in range(len(times.day)):
+        second = begin - times.day[w, 1]
+        column = int(times.day[w, 0]) - tables.at[FIRST_DAY]
+        if second < -DAY_S or second > 2.0 * DAY_S or not 0 <= column < tables.at[N_DAYS]:
+            continue
+        for j in range(_first_from(tables, first, end, second - SEEN_LATE_S), end):
+            trip = tables.i[tables.at[PATTERN_TRIP_IX] + j]
+            late = second - tables.f[tables.at[TRIP_START_S] + trip]
+            if EARLY * late < -SEEN_LATE_S:
+                break
+            service = tables.i[tables.at[TRIP_SERVICE_IX] + trip]
+            if tables.i[tables.at[SERVICE_ACTIVE] + service * tables.at[N_DAYS] + column] == 1:
+                due += np.exp(-(late if late > 0.0 else -EARLY * late) / LATE_S)
+    due /= LATE_S + LATE_S / EARLY
+    drives_s = tables.f[tables.at[PSTOP_DEPARTURE_S] + tables.i[tables.at[PSTOP_START] + p + 1] - 1]
+    return np.log(ASTRAY + (1.0 - ASTRAY) * due * drives_s / expected)

@@ -125,6 +125,19 @@ def test_on_a_shared_street_the_timetable_speaks_and_candidates_are_told():
     assert picky.work.rank[0, 1] >= picky.work.rank[1, 1]
 
 
+def test_on_a_shared_street_the_route_is_likelier_whose_trip_is_due_here():
+    network, drawing = draw(
+        "A------B------C------D", routes={"R": "ABCD", "S": "ABCD"}, metres_per_char=400,
+        trips={"R": ["06:50:00"], "S": ["06:40:00"]},
+    )  # fmt: skip
+    planned = network.pstop_departure_s[network.pstop_start[drawing.pattern_ix("S")] :]
+    for key, minutes in (("R", 10.0), ("S", 20.0)):
+        at_m = float(np.interp(60.0 * minutes, planned[:4], network.pstop_dist_m[:4]))
+        beam = Beam(network, drawing)
+        beam.drive(key, 0.0, at_m, at_m + 200.0)
+        assert beam.share(m.IN_SERVICE, drawing.pattern_ix(key)) > 0.6
+
+
 def test_a_route_is_said_that_its_ways_have_together():
     network, drawing = fork()
     r, s = network.route_ix["R"], network.route_ix["S"]

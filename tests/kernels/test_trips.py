@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streams.engine.tables import TimesOf, tables_of
 from streams.gtfs.calendar import day_start, zone_of
 from streams.kernels import tracking
-from streams.kernels.trips import find_run, planned_s
+from streams.kernels.trips import ASTRAY, EARLY, LATE_S, due_log, find_run, planned_s
 from tests.drawing import draw
 from tests.kernels import naive_track as naive
 
@@ -96,3 +96,30 @@ def test_a_day_without_service_is_the_last_resort():
     trip, day, _ = run(n, at(n, 0.5))
     assert trip == 0
     assert day == date(2026, 3, 9).toordinal()
+
+
+def due(n, t, dist_m=0.0, expected=1.0):
+    times = TimesOf(n).of(np.array([t]), tracking.fleet(1), np.array([0]))
+    return due_log(tables_of(n), times, 0, t, dist_m, expected)
+
+
+def test_a_vehicle_is_where_a_trip_is_due_rather_late_than_early():
+    n = network(trips={"R": ["07:00:00", "09:00:00"]})
+    there = planned_s(tables_of(n), 0, 700.0) / 3600.0
+    on_time, late, early, never = (due(n, at(n, 7.0 + there + h), 700.0) for h in (0.0, 0.1, -0.1, 1.0))
+    assert on_time > late > early > never
+    assert never == pytest.approx(np.log(ASTRAY))
+    assert due(network(), at(network(), 7.0), 700.0) == 0.0  # headways alone
+
+
+@given(
+    st.lists(st.integers(6 * 60, 9 * 60), min_size=1, max_size=12, unique=True),
+    st.floats(5.5, 10.0),
+    st.floats(0.0, 1000.0),
+)
+def test_it_counts_every_trip_by_how_late_it_would_be(starts, hours, dist_m):
+    n = network(trips={"R": [f"{m // 60:02}:{m % 60:02}:00" for m in starts]})
+    late = [hours * 3600.0 - planned_s(tables_of(n), 0, dist_m) - 60.0 * m for m in starts]
+    density = sum(np.exp(-(x if x > 0 else -EARLY * x) / LATE_S) for x in late) / (LATE_S + LATE_S / EARLY)
+    expected = np.log(ASTRAY + (1.0 - ASTRAY) * density * n.pstop_departure_s[-1])
+    assert due(n, at(n, hours), dist_m) == pytest.approx(expected, abs=0.05)
