@@ -1,15 +1,16 @@
 """When each bus reaches each stop ahead: estimates on the grid of record time, and the learning behind them.
 
-Where a bus is and which stops lie behind it is known from open facts, at once. What is learned (running times,
-waits at terminals, residuals) is learned from closed passings only, SETTLE_S after they happened or when they close,
-in order of event time: then nothing that is learned depends on how the log was cut or which pings were late. Older
-news is worse news: at 300 s the traffic of the last minutes was missing, a point of MBTA's ruler on Warsaw's hour.
+Where a bus is and which stops lie behind it is known from open facts, at once. What is learned (running times, waits
+at terminals, residuals: a file each) is learned from closed passings only, SETTLE_S after they happened or when they
+close, in order of event time: then nothing that is learned depends on how the log was cut or which pings were late.
+Older news is worse news: at 300 s the traffic of the last minutes was missing, a point of MBTA's ruler on Warsaw's
+hour.
 """
 
 import math
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,16 +18,15 @@ from streams import messages
 from streams.engine import residuals
 from streams.engine.congestion import Congestion, CongestionState, jam_seconds, link_cells
 from streams.engine.fleet import IN_SERVICE, LAYOVER
-from streams.engine.hours import PART_OF_HOUR, PARTS, falls_due, hour_of_week, hours_of_week
+from streams.engine.hours import falls_due
 from streams.engine.names import Numbers, grown
 from streams.engine.part import CityOutput, CityState, Facts
 from streams.engine.pending import Pending, Rows
-from streams.engine.running import RunningState, RunningTimes, key_of
+from streams.engine.running import RunningState, RunningTimes
+from streams.engine.terminals import PARKED_S, WAITED_S, Forecasts, Terminals, TerminalState
 from streams.gtfs.calendar import day_start, local_date, zone_of
 from streams.gtfs.network import Network
 from streams.kernels import arrivals as kernel
-from streams.kernels import departures, turns, waits
-from streams.kernels.fleet import raise_to
 from streams.messages import Columns
 from streams.settings import Settings
 
@@ -37,8 +37,6 @@ SETTLE_S = 120.0  # a passing this old has closed, but for a long dwell or a sil
 GAP_S = 120.0  # a passage seen only across a longer silence is left out
 MOVED_M = 15.0  # less is GPS drift
 STALE_S = 120.0  # a position older than this counts as standing
-WAITED_S = 7200.0  # a longer gap between two runs is no layover
-PARKED_S = 3600.0  # who stands at a terminal for longer, without a plan, is not waiting
 
 _PENDING = ("vehicle", "run", "pos", "pattern", "arrival", "departure", "determined_at", "revision", "withdrawn")
 _READY = ("vehicle", "run", "pos", "pattern", "arrival", "departure", "determined_at")
@@ -58,14 +56,11 @@ _BY_VEHICLE: dict[str, tuple[Any, Any]] = {
     "place_m": (np.float64, np.nan),
     "moved_m": (np.float64, np.nan),
     "moved_at": (np.float64, np.nan),
-    "wait_run": (np.int64, -1),  # the run it waits for, since when
-    "wait_since": (np.float64, np.nan),
     "next_run": (np.int64, -1),  # the run that it will be on, while the tracker has not begun it; which one it follows
     "next_of": (np.int64, -1),
     "next_trip": (np.int64, -1),  # what its block says that it will drive
 }
-_RUN_COLUMNS = ("last_run", "said_run", "place_run", "wait_run", "next_run", "next_of")
-_BY_TERMINAL = ("waits", "departures", "departures_today", "gaps")
+_RUN_COLUMNS = ("last_run", "said_run", "place_run", "next_run", "next_of")
 _SAID = ("said_p50", "said_told", "said_at")  # i4 (vehicles, stops) deciseconds since the epoch
 
 
@@ -77,16 +72,7 @@ class ArrivalsState:
     ready: list[Rows]  # closed passings that are not SETTLE_S old
     running: RunningState
     residuals: residuals.ResidualState
-    waits: Array  # f4 (terminals, PARTS, bins): see kernels/waits.py
-    departures: Array  # f4 (terminals, 2, slots): see kernels/departures.py
-    departures_today: Array  # f4 (terminals, slots)
-    today: tuple[int, int]  # kind and number of the day of those
-    clock: Array  # f8 (2,): fit of the departures' weight
-    gaps: Array  # f8 (terminals, 2): see kernels/turns.py
-    gap_from: Array  # f8 (terminals,) last departure that was learned from, -inf none
-    left_at: Array  # f8 (terminals,) last departure that was heard of: no bus ahead in the queue after that
-    turns: Array  # f8 (2, 2): fit of the turns' weights
-    forecasts: Array  # f8 (vehicles, 2, 3): of the present wait
+    terminals: TerminalState
     vehicles: dict[str, Array]  # _BY_VEHICLE
     said: dict[str, Array]  # _SAID
     epoch: float  # of the deciseconds; NaN before the first statement
@@ -111,7 +97,7 @@ class Arrivals:
         self._pstop_gate_seq = network.pstop_gate_seq.astype(np.int64)
         self._plan_departure_s = network.trip_time_departure_s.astype(np.float64)
         self._plan_timepoint = network.trip_time_timepoint.astype(np.bool_)
-        self._terminals, self._terminal_of = np.unique(terminal_keys(network), return_inverse=True)
+        self.terminals = Terminals(network)
         self._zone = zone_of(network.timezone)
         self._days: dict[int, float] = {0: math.nan}
         self._trips = Numbers(network.trip_ix)
@@ -126,22 +112,12 @@ class Arrivals:
 
     def fresh(self) -> ArrivalsState:
         """Nothing seen: the timetable and the built-in residuals."""
-        terminals = len(self._terminals)
         return ArrivalsState(
             pending=Pending(("run", "pos"), _PENDING),
             ready=[],
             running=self.running.fresh(),
             residuals=residuals.fresh(),
-            waits=np.zeros((terminals, PARTS, waits.BINS), dtype=np.float32),
-            departures=np.zeros((terminals, 2, departures.SLOTS), dtype=np.float32),
-            departures_today=np.zeros((terminals, departures.SLOTS), dtype=np.float32),
-            today=(0, 0),
-            clock=np.zeros(2),
-            gaps=np.zeros((terminals, 2)),
-            gap_from=np.full(terminals, -np.inf),
-            left_at=np.full(terminals, -np.inf),
-            turns=np.zeros((2, 2)),
-            forecasts=np.zeros((0, 2, 3)),
+            terminals=self.terminals.fresh(),
             vehicles={name: np.empty(0, dtype) for name, (dtype, _) in _BY_VEHICLE.items()},
             said={name: np.empty((0, self.stops), np.int32) for name in _SAID},
             epoch=math.nan,
@@ -160,7 +136,7 @@ class Arrivals:
             stop = pos >= 0
             rows, pattern, pos = rows[stop], pattern[stop], pos[stop]
             left = (pos == 0) & np.isfinite(p["departure_time"][rows]) & ~p["withdrawn"][rows]
-            raise_to(state.left_at, self._terminal_of[pattern[left]], p["departure_time"][rows[left]])
+            self.terminals.hear(state.terminals, pattern[left], p["departure_time"][rows[left]])
             state.pending.observe(
                 {
                     "vehicle": facts.passing_vehicle[rows],
@@ -200,7 +176,7 @@ class Arrivals:
         return {
             "running": self.running.learned(state.running),
             "residuals": residuals.learned(state.residuals),
-            **self._of_terminals(state),
+            **self.terminals.learned(state.terminals),
         }
 
     def begin(self, tree: dict[str, Any]) -> ArrivalsState:
@@ -208,13 +184,7 @@ class Arrivals:
         state = self.fresh()
         state.running = self.running.begin(tree["running"])
         state.residuals = residuals.begin(tree["residuals"])
-        here = {key: row for row, key in enumerate(self._terminals.tolist())}
-        row = np.array([here.get(key, -1) for key in tree["terminal"].tolist()], dtype=np.int64)
-        known, row = row >= 0, row[row >= 0]
-        for name in _BY_TERMINAL:
-            getattr(state, name)[row] = tree[name][known]
-        state.today = (int(tree["today"][0]), int(tree["today"][1]))
-        state.clock, state.turns = tree["clock"].copy(), tree["turns"].copy()
+        state.terminals = self.terminals.begin(tree)
         return state
 
     def dump(self, state: ArrivalsState) -> dict[str, Any]:
@@ -224,39 +194,26 @@ class Arrivals:
             "ready": _joined(state.ready),
             "running": self.running.dump(state.running),
             "residuals": residuals.dump(state.residuals),
-            **self._of_terminals(state),
+            "terminals": self.terminals.dump(state.terminals),
             "vehicles": state.vehicles,
             "said": state.said,
-            "forecasts": state.forecasts,
-            "gap_from": state.gap_from,
-            "left_at": state.left_at,
             "epoch": np.array([state.epoch]),
         }
 
     def load(self, tree: dict[str, Any], same_network: bool) -> ArrivalsState:
         """The state of `dump`'s tree; of another network, what it has learned."""
-        state = self.begin({**tree, "running": tree["running"]["learned"]})
+        state = self.begin({**tree, **tree["terminals"]["learned"], "running": tree["running"]["learned"]})
         state.pending.restore(tree["pending"])
         if same_network:
             state.running = self.running.load(tree["running"], same_network)
             state.residuals = residuals.load(tree["residuals"], same_network)
             state.ready = [tree["ready"]]
-            state.vehicles, state.said, state.forecasts = tree["vehicles"], tree["said"], tree["forecasts"]
-            state.gap_from, state.left_at = tree["gap_from"], tree["left_at"]
+            state.terminals = self.terminals.load(tree["terminals"], same_network)
+            state.vehicles, state.said = tree["vehicles"], tree["said"]
             state.epoch = float(tree["epoch"][0])
         else:  # an estimate that is not repeated lapses: what was said under the old feed need not be withdrawn
             state.pending.drop()
         return state
-
-    def _of_terminals(self, state: ArrivalsState) -> dict[str, Any]:
-        known = state.waits.any(axis=(1, 2)) | state.departures_today.any(axis=1) | state.departures.any(axis=(1, 2))
-        return {
-            "terminal": self._terminals[known],
-            **{name: getattr(state, name)[known] for name in _BY_TERMINAL},
-            "today": np.array(state.today),
-            "clock": state.clock,
-            "turns": state.turns,
-        }
 
     def runs_in_use(self, state: ArrivalsState) -> Array:
         """Runs with open passings, estimates or statements, and those whose last passing may yet be followed."""
@@ -293,7 +250,7 @@ class Arrivals:
             values[named] = run[values[named]]
         for name in _SAID:
             state.said[name] = state.said[name][old]
-        state.forecasts = state.forecasts[old]
+        self.terminals.renumber(state.terminals, run, old)
 
     def warm_up(self) -> None:
         """Compile the kernels of arrivals."""
@@ -303,14 +260,7 @@ class Arrivals:
         self._passages(state, {name: nothing if name in _TIMES else none for name in _READY}, nothing, none, nothing)
         ahead = self._estimate(state, 0.0, Ahead.none())
         self._choose(state, 0.0, ahead)
-        waits.learn(none, none, nothing, state.waits)
-        self._depart(state, none, nothing)
-        self._wait_left(state, none, none, nothing, 0.0)
-        turns.learn_gaps(none, nothing, state.gap_from, state.gaps)
-        place, turn = turns.in_turn(0.0, none, state.left_at, state.gaps, WAITED_S)
-        turns.combined(nothing, turn, place, state.turns)
-        turns.note(none, nothing, nothing, none, state.forecasts)
-        turns.judge(none, nothing, state.forecasts, state.turns)
+        self.terminals.warm_up()
         kernel.withdraw(state.said["said_p50"], none, none, none, none)
         kernel.next_stops(none, nothing, none, nothing, self._pstop_start, self._pstop_dist_m, self._pstop_gate_seq)
         r = state.residuals
@@ -334,14 +284,9 @@ class Arrivals:
         plan_start, plan_row = self._plan_of(trip, city.runs.day[rows["run"]], rows["pattern"])
         scale = self._scale_of(trip, rows["pattern"])
         link, ended, seconds, early, timepoint, wait = self._passages(state, rows, plan_start, plan_row, scale)
-        waited = np.flatnonzero(wait < WAITED_S)  # False for NaN
-        part = PART_OF_HOUR[hours_of_week(rows["departure"][waited], self.network.timezone)]
-        waits.learn(self._terminal_of[rows["pattern"][waited]], part, wait[waited], state.waits)
         left = np.flatnonzero((rows["pos"] == 0) & ~np.isnan(rows["departure"]))
-        terminal, departure = self._terminal_of[rows["pattern"][left]], rows["departure"][left]
-        self._depart(state, terminal, departure)
-        turns.learn_gaps(terminal, departure, state.gap_from, state.gaps)
-        self._judge(state, rows["vehicle"][left], rows["run"][left], departure)
+        vehicle, run, pattern, departure = (rows[name][left] for name in ("vehicle", "run", "pattern", "departure"))
+        self.terminals.learn(state.terminals, vehicle, run, pattern, departure, wait[left])
         self.running.learn(state.running, link, ended, seconds, early, timepoint, at)
         residuals.resolve(state.residuals, rows["run"], rows["pos"], rows["arrival"])
         residuals.judge(state.residuals, city.runs, at, self._next_pos_of_run(city, state, at))
@@ -363,40 +308,6 @@ class Arrivals:
             v["ended_at"], GAP_S, link, ended, seconds, early, timepoint, wait,
         )  # fmt: skip
         return link[:count], ended[:count], seconds[:count], early[:count], timepoint[:count], wait
-
-    def _depart(self, state: ArrivalsState, terminal: Array, at: Array) -> None:
-        """Buses have left terminals, in the order of `at` (POSIX seconds)."""
-        kind, day, slot = self._clock(at)
-        state.today = departures.learn(
-            terminal, kind, day, slot, state.departures, state.departures_today, *state.today, state.clock
-        )
-
-    def _judge(self, state: ArrivalsState, vehicle: Array, run: Array, at: Array) -> None:
-        """Vehicles have left for these runs: what was forecast while they waited for them is judged."""
-        mine = state.vehicles
-        waited = at - mine["wait_since"][vehicle]
-        seen = (mine["wait_run"][vehicle] == run) & (waited < PARKED_S)
-        turns.judge(vehicle[seen], waited[seen], state.forecasts, state.turns)
-
-    def _clock(self, at: Array) -> tuple[Array, Array, Array]:
-        """Kind of day (0 weekday, 1 weekend), number of the day and slot of the day of POSIX times, local."""
-        hour = hours_of_week(at, self.network.timezone)
-        into = at - 3600.0 * np.floor(at / 3600.0) + 3600.0 * (hour % 24)
-        # the number of the day is that of its noon, whatever the zone
-        day = np.floor((at - into + 43_200.0) / 86_400.0).astype(np.int64)
-        slot = np.minimum(into // departures.SLOT_S, departures.SLOTS - 1).astype(np.int64)
-        return (hour >= 120).astype(np.int64), day, slot
-
-    def _wait_left(self, state: ArrivalsState, terminal: Array, part: Array, waited: Array, at: float) -> Array:
-        """How much longer buses wait that have waited for so long: by waits seen there, and by the clock."""
-        n = len(terminal)
-        kind, _, slot = self._clock(np.full(n, at))
-        odds = departures.odds(terminal, kind, slot, state.departures, state.clock)
-        found: Array = waits.left(
-            terminal, part, waited, state.waits, waits.network_waits(state.waits), at % departures.SLOT_S,
-            departures.SLOT_S, odds,
-        )  # fmt: skip
-        return found
 
     def _jams(self, city: CityState) -> Array:
         if Congestion.name not in city.parts:
@@ -504,7 +415,7 @@ class Arrivals:
         waiting = (next_pos <= 1) & near_first & (layover | (planned > at))
         depart = np.where(waiting & ~(at - planned > PARKED_S), np.maximum(planned, at), np.nan)
         unplanned = np.flatnonzero(waiting & np.isnan(planned))
-        forecasts = self._recovered(city, state, v[unplanned], run[unplanned], at)
+        forecasts = self.terminals.forecast(state.terminals, city, v[unplanned], run[unplanned], at)
         place = np.empty(len(city.fleet), np.int64)
         place[v] = np.arange(len(v))
         depart[place[forecasts.vehicle]] = forecasts.leaves  # the others are parked
@@ -546,26 +457,6 @@ class Arrivals:
             residuals.quantiles(state.residuals), a.base, a.p10, a.p50, a.p90, a.told, a.klass,
         )  # fmt: skip
         return a
-
-    def _recovered(self, city: CityState, state: ArrivalsState, v: Array, run: Array, at: float) -> "Forecasts":
-        """When waiting buses without a plan will leave: by how long others have waited there, and by their turn."""
-        fleet, mine = city.fleet, state.vehicles
-        new = mine["wait_run"][v] != run
-        came = fleet.gate_time[v]
-        from_run = (fleet.gate_run[v] >= 0) & (fleet.gate_run[v] != run) & (at - came < WAITED_S)
-        since = np.where(from_run, came, fleet.timestamp[v])
-        mine["wait_since"][v[new]] = since[new]
-        mine["wait_run"][v] = run
-        state.forecasts[v[new]] = 0.0
-        v, run = (of[at - mine["wait_since"][v] < PARKED_S] for of in (v, run))  # the others are parked
-        order = np.lexsort((city.runs.key[run], mine["wait_since"][v], self._terminal_of[fleet.pattern[v]]))
-        v = v[order]
-        terminal = self._terminal_of[fleet.pattern[v]]
-        waited = np.maximum(at - mine["wait_since"][v], 0.0)
-        part = np.full(len(v), PART_OF_HOUR[hour_of_week(int(at // 3600), self.network.timezone)])
-        alone = at + np.maximum(self._wait_left(state, terminal, part, waited, at), turns.SOON_S)
-        place, turn = turns.in_turn(at, terminal, state.left_at, state.gaps, WAITED_S)
-        return Forecasts(v, place, alone, turn, turns.combined(alone, turn, place, state.turns))
 
     def _trips_of(self, city: CityState, state: ArrivalsState, v: Array, run: Array) -> Array:
         """The trips that vehicles drive or are about to drive; -1 unknown."""
@@ -627,9 +518,7 @@ class Arrivals:
             pos = np.arange(len(row_vehicle)) + first_pos[row_vehicle]
             lost = residuals.remember(state.residuals, city.runs, at, a.run[row_vehicle], pos, a.base, a.klass)
             city.count("estimates_not_sampled", lost)
-            f = a.forecasts
-            since = mine["wait_since"][f.vehicle]
-            turns.note(f.vehicle, f.alone - since, f.turn - since, f.place, state.forecasts)
+            self.terminals.note(state.terminals, a.forecasts)
         rows = np.flatnonzero(say)
         of = row_vehicle[rows]
         p10, p90 = np.round(a.p10[rows], 2), np.round(a.p90[rows], 2)
@@ -682,23 +571,7 @@ class Arrivals:
             state.vehicles[name] = grown(state.vehicles[name], n, fill)
         for name in _SAID:
             state.said[name] = grown(state.said[name], n, kernel.NOTHING)
-        state.forecasts = grown(state.forecasts, n, 0.0)
-
-
-class Forecasts(NamedTuple):
-    """When buses that wait without a plan will leave, in the order of their turns: row by row of kernels/turns.py."""
-
-    vehicle: Array
-    place: Array
-    alone: Array  # by their own wait
-    turn: Array
-    leaves: Array  # both in one
-
-    @classmethod
-    def none(cls) -> "Forecasts":
-        """No vehicle."""
-        i, f = np.empty(0, np.int64), np.empty(0)
-        return cls(i, i, f, f, f)
+        self.terminals.grow(state.terminals, n)
 
 
 @dataclass(slots=True)
@@ -752,18 +625,6 @@ def next_in_block(network: Network) -> Array:
     same = (block[1:] >= 0) & (block[1:] == block[:-1]) & (service[1:] == service[:-1])
     out[order[:-1][same]] = order[1:][same]
     return out
-
-
-def terminal_keys(network: Network) -> Array:
-    """A number per pattern that stays between feeds: of its route, direction and first stop."""
-    ends = zip(
-        network.pattern_route_ix.tolist(),
-        network.pattern_direction.tolist(),
-        network.pstop_stop_ix[network.pstop_start[:-1]].tolist(),
-        strict=True,
-    )
-    texts = (f"{network.route_ids[r]}\0{d}\0{network.stop_ids[s]}" for r, d, s in ends)
-    return np.array([key_of(t) for t in texts], dtype=np.uint64)
 
 
 _TIMES = ("arrival", "departure", "determined_at")

@@ -78,7 +78,7 @@ class City:
     """The stage behind `positions` (see stage.py)."""
 
     name = "city"
-    version = 6
+    version = 7
     source = "positions"
 
     def __init__(

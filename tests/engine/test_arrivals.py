@@ -184,7 +184,8 @@ def test_learning_does_not_depend_on_order_batches_or_repeats(network, case, ran
         _, state = run(network, records)
         part = state.parts["arrivals"]
         learned.append([getattr(part.running, f).tobytes() for f in ("sum_s", "hour_s", "recent_s", "net_s", "fits")])
-        learned[-1] += [getattr(part, f).tobytes() for f in ("waits", "departures_today", "clock", "gaps", "turns")]
+        of_terminals = ("waits", "departures_today", "clock", "gaps", "turns")
+        learned[-1] += [getattr(part.terminals, f).tobytes() for f in of_terminals]
         assert part.running.sum_s.sum() > 0
     assert learned[0] == learned[1]
 
@@ -292,7 +293,7 @@ def test_without_a_timetable_the_wait_is_that_of_the_runs_before(network):
             yield r
 
     rows, state = run(network, riding.records(network, list(rides(6))))
-    assert state.parts["arrivals"].waits.sum() == 5  # of 1200 s each
+    assert state.parts["arrivals"].terminals.waits.sum() == 5  # of 1200 s each
     last = EIGHT + 1800 * 5
     assert 120 + 150 < left(rows, last - 600, 1) < 120 + 900
 
@@ -303,12 +304,15 @@ def test_without_a_timetable_a_bus_leaves_when_buses_left_on_days_before(network
 
     def told(off):
         city = city_of(network)
-        part, state = city.parts[1], city.fresh(0)
-        mine = state.parts["arrivals"]
+        state = city.fresh(0)
+        terminals, mine = city.parts[1].terminals, state.parts["arrivals"].terminals
+        terminals.grow(mine, 1)
+        first = np.full(16, np.flatnonzero(terminals.of == 0)[0])
+        none, unknown = np.zeros(16, np.int64), np.full(16, np.nan)
         random = np.random.default_rng(1)
         for day in range(6, 0, -1):
             leaves = EIGHT - day * 86_400.0 + 900.0 * np.arange(16) + off * random.integers(0, 15, 16) * 60.0
-            part._depart(mine, np.zeros(16, np.int64), np.sort(leaves))
+            terminals.learn(mine, none, none, first, np.sort(leaves), unknown)
         waits = [60.0 * k for k in range(1, 21)] * 4
         kernel_waits.learn(np.zeros(80, np.int64), np.full(80, 1), np.array(waits), mine.waits)
         r = riding.ride(network, "A", EIGHT + 900, 120.0, layover_until=EIGHT + 900)
@@ -334,7 +338,7 @@ def pairs(network):
 def test_a_bus_behind_another_one_leaves_a_gap_later(pairs):
     """It came a second after the one before it: by its own wait it would leave with that one."""
     rows, state = pairs
-    part = state.parts["arrivals"]
+    part = state.parts["arrivals"].terminals
     assert part.gaps[0, 0] == pytest.approx(600.0 * part.gaps[0, 1])
     assert kernel_turns.weights(part.turns)[1] > kernel_turns.weights(np.zeros((2, 2)))[1]
     first, second = (left(rows, EIGHT + 5900.0, 1, vehicle) for vehicle in ("V10", "V11"))
@@ -342,9 +346,9 @@ def test_a_bus_behind_another_one_leaves_a_gap_later(pairs):
 
 
 def test_what_a_turn_is_worth_outlasts_the_day(network, pairs):
-    part = pairs[1].parts["arrivals"]
     arrivals = Arrivals(network, SETTINGS)
-    again = arrivals.begin(arrivals.learned(part))
+    part = pairs[1].parts["arrivals"].terminals
+    again = arrivals.begin(arrivals.learned(pairs[1].parts["arrivals"])).terminals
     for name in ("turns", "gaps"):
         assert (getattr(again, name) == getattr(part, name)).all()
     assert (again.turns[:, 1] > 0.0).all()

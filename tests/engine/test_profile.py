@@ -73,8 +73,8 @@ def test_the_next_day_begins_with_what_was_learned(network, learned):
     cold, _ = run(network, riding.records(network, [riding.ride(network, "A", tomorrow, 200.0)]), city=city_of(network))
     assert at(cold, tomorrow + 20)[5]["arrival_p50"] - tomorrow < 700
     fresh = city.fresh(0).parts
-    assert fresh["arrivals"].waits.sum() == 10
-    assert (fresh["arrivals"].waits == state.parts["arrivals"].waits).all()
+    assert fresh["arrivals"].terminals.waits.sum() == 10
+    assert (fresh["arrivals"].terminals.waits == state.parts["arrivals"].terminals.waits).all()
     assert (fresh["arrivals"].residuals.tracked == state.parts["arrivals"].residuals.tracked).all()
     assert (fresh["congestion"].cell_s == state.parts["congestion"].cell_s).all()
     assert np.isnan(fresh["congestion"].seen_at).all()
@@ -104,7 +104,7 @@ def test_another_feed_of_the_city_finds_its_stops_again(network, learned, tmp_pa
     prior = city_of(longer).parts[2].running.prior_s[shared]
     passages = begun.running.sum_s[shared] / 200.0
     assert weight / prior == pytest.approx(passages, rel=0.02)
-    assert begun.waits.sum() == 10
+    assert begun.terminals.waits.sum() == 10
 
 
 @pytest.mark.parametrize(
