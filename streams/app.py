@@ -33,7 +33,7 @@ from streams.settings import Settings, WrongSetting
 
 log = logging.getLogger(__name__)
 
-_BUFFERED_EVENTS = 64  # between Faust's consumer and the agent: a record of a thousand positions has half a megabyte
+_BUFFERED_EVENTS = 32  # between Faust's consumer and the agent: a record of a thousand positions has half a megabyte
 _SWITCH_S = 0.001  # a kernel that is done waits so long for the interpreter; the default, 5 ms, is as long as its work
 _NEVER = 0.5  # pressure begins at size / this: where the buffer would be twice as full as it can be
 _GIVE_UP_STOPPING_S = 15.0
