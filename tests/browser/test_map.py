@@ -5,6 +5,8 @@ import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -206,6 +208,21 @@ async def test_a_click_on_a_bus_shows_its_headway_and_leads_to_the_bus_ahead(roo
     await detail.get_by_role("button", name="B1").click()
     await expect(detail.locator("h3")).to_have_text("B1")
     assert "vehicle=B1" in room.page.url
+
+
+async def test_a_bus_off_its_route_or_out_of_service_is_so_since_a_time(room):
+    await room.open("#vehicle=B1")
+    since = datetime.fromtimestamp(room.started - 130.0, ZoneInfo("Asia/Jakarta")).strftime("%H:%M:%S")
+    detail = room.page.locator("#detail")
+    for said, words in (
+        ({"off_route": True}, f"off route since {since}"),
+        ({"trip_type": "Deadhead"}, f"Deadhead since {since}"),
+    ):
+        bus = room.bus("B1", phase_since=room.started - 130.0, **said)
+        room.tell("positions", factory.positions(bus))
+        await expect(detail.locator(".flag")).to_have_text([words])
+    room.tell("positions", factory.positions(room.bus("B1", off_route=True)))  # not sure of it yet
+    await expect(detail.locator(".flag")).to_have_text(["off route"])
 
 
 async def test_segments_are_drawn_in_the_colour_of_their_traffic(room):

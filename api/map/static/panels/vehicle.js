@@ -20,8 +20,9 @@ export function vehiclePanel(id, vehicle, { network, live, change, close }) {
   const band = bandOf(vehicle);
   const flags = [];
   if (vehicle.stale) flags.push(["stale", "#ff5d5d"]);
-  if (vehicle.off_route) flags.push(["off route", "#ffb454"]);
-  if (vehicle.trip_type && vehicle.trip_type !== "In service") flags.push([vehicle.trip_type, "#5fa8ff"]);
+  const since = vehicle.phase_since ? ` since ${clock(vehicle.phase_since)}` : "";
+  if (vehicle.off_route) flags.push([`off route${since}`, "#ffb454"]);
+  if (vehicle.trip_type && vehicle.trip_type !== "In service") flags.push([vehicle.trip_type + since, "#5fa8ff"]);
   if (!vehicle.route_id) flags.push(["route undecided", "#ffb454"]);
   const fact = (name, value) => [el("dt", {}, name), el("dd", {}, value)];
   const leader = vehicle.leader_id
