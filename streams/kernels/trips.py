@@ -42,6 +42,15 @@ def planned_s(tables, p, dist_m):
     return tables.f[tables.at[PSTOP_DEPARTURE_S] + hi]
 
 
+@inner
+def _runs(tables, trip, column):
+    """Whether a trip runs on a day, `column` days after the calendar's first."""
+    if not 0 <= column < tables.at[N_DAYS]:
+        return False
+    service = tables.i[tables.at[TRIP_SERVICE_IX] + trip]
+    return tables.i[tables.at[SERVICE_ACTIVE] + service * tables.at[N_DAYS] + column] == 1
+
+
 @lean
 def find_run(tables, times, p, t, dist_m, reported_trip, last_trip):
     """The trip of pattern `p` that a vehicle `dist_m` along it at POSIX time `t` drives.
@@ -65,12 +74,8 @@ def find_run(tables, times, p, t, dist_m, reported_trip, last_trip):
         column = day - tables.at[FIRST_DAY]
         for j in range(tables.i[tables.at[PATTERN_TRIP_START] + p], tables.i[tables.at[PATTERN_TRIP_START] + p + 1]):
             trip = tables.i[tables.at[PATTERN_TRIP_IX] + j]
-            runs = False
-            if 0 <= column < tables.at[N_DAYS]:
-                service = tables.i[tables.at[TRIP_SERVICE_IX] + trip]
-                runs = tables.i[tables.at[SERVICE_ACTIVE] + service * tables.at[N_DAYS] + column] == 1
             # A trip that does not run on the day is the last resort.
-            extra = 0.0 if runs else 0.5 * DAY_S
+            extra = 0.0 if _runs(tables, trip, column) else 0.5 * DAY_S
             if tables.i[tables.at[TRIP_IS_FREQUENCY] + trip] == 1:
                 start = second
                 cost = np.inf
@@ -137,15 +142,14 @@ def due_log(tables, times, p, t, dist_m, expected):
     for w in range(len(times.day)):
         second = begin - times.day[w, 1]
         column = int(times.day[w, 0]) - tables.at[FIRST_DAY]
-        if second < -DAY_S or second > 2.0 * DAY_S or not 0 <= column < tables.at[N_DAYS]:
+        if second < -DAY_S or second > 2.0 * DAY_S:
             continue
         for j in range(_first_from(tables, first, end, second - SEEN_LATE_S), end):
             trip = tables.i[tables.at[PATTERN_TRIP_IX] + j]
             late = second - tables.f[tables.at[TRIP_START_S] + trip]
             if EARLY * late < -SEEN_LATE_S:
                 break
-            service = tables.i[tables.at[TRIP_SERVICE_IX] + trip]
-            if tables.i[tables.at[SERVICE_ACTIVE] + service * tables.at[N_DAYS] + column] == 1:
+            if _runs(tables, trip, column):
                 due += np.exp(-(late if late > 0.0 else -EARLY * late) / LATE_S)
     due /= LATE_S + LATE_S / EARLY
     drives_s = tables.f[tables.at[PSTOP_DEPARTURE_S] + tables.i[tables.at[PSTOP_START] + p + 1] - 1]
