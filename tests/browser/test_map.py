@@ -357,9 +357,13 @@ async def test_everything_can_be_reached_by_keyboard(room):
 async def test_minutes_and_seconds_carry_over(room):
     await room.open()
     said = await room.page.evaluate(
-        "import('/format.js').then(({short}) => [0, 59.4, 59.6, 119.6, 1800, -888.2, null].map(short))"
+        "import('/format.js').then(({short}) => [0, -0.2, 59.4, 59.6, 119.6, 1800, -888.2, null].map(short))"
     )
-    assert said == ["0:00", "0:59", "1:00", "2:00", "30:00", "−14:48", "–"]
+    assert said == ["0:00", "0:00", "0:59", "1:00", "2:00", "30:00", "−14:48", "–"]
+    long = await room.page.evaluate(
+        "import('/format.js').then(({duration}) => [-0.2, -59.6, 59.4, 3600].map(duration))"
+    )
+    assert long == ["0 s", "−1 min 00 s", "59 s", "1 h 00 min"]
 
 
 async def test_a_service_that_goes_away_shows(room):

@@ -19,8 +19,8 @@ export function el(what, attributes = {}, ...children) {
 /** 8 s, 2 min 05 s, 1 h 10 min */
 export function duration(s) {
   if (s === null || s === undefined || Number.isNaN(s)) return "–";
-  const sign = s < 0 ? "−" : "";
   const t = Math.round(Math.abs(s));
+  const sign = s < 0 && t > 0 ? "−" : "";
   if (t < 60) return `${sign}${t} s`;
   if (t < 3600) return `${sign}${Math.floor(t / 60)} min ${String(t % 60).padStart(2, "0")} s`;
   return `${sign}${Math.floor(t / 3600)} h ${String(Math.floor((t % 3600) / 60)).padStart(2, "0")} min`;
@@ -30,7 +30,7 @@ export function duration(s) {
 export function short(s) {
   if (s === null || s === undefined) return "–";
   const t = Math.round(Math.abs(s));
-  return `${s < 0 ? "−" : ""}${Math.floor(t / 60)}:${String(t % 60).padStart(2, "0")}`;
+  return `${s < 0 && t > 0 ? "−" : ""}${Math.floor(t / 60)}:${String(t % 60).padStart(2, "0")}`;
 }
 
 export const percent = (x) => (x === null || x === undefined ? "–" : `${Math.round(x * 100)} %`);
