@@ -5,7 +5,7 @@ read it. In memory the same thing is `Columns`: numpy arrays by name. Unknown is
 is NaN for a number, -1 for a small integer, None for an id. Zero always means zero.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -314,6 +314,20 @@ def to_wire(spec: Spec, columns: Columns) -> dict[str, Any]:
 def encode(spec: Spec, columns: Columns) -> bytes:
     """A record's bytes."""
     return orjson.dumps(to_wire(spec, columns), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def encode_parts(spec: Spec, columns: Columns, part: np.ndarray, most: int) -> Iterator[tuple[int, bytes]]:
+    """Bytes of several records: rows whose `part` (ascending) is the same make one, or several of `most` rows.
+
+    Yields (part, bytes) in order.
+    """
+    wire = to_wire(spec, columns)
+    edges = np.flatnonzero(np.diff(part, prepend=-1)).tolist()
+    for begin, end in zip(edges, [*edges[1:], len(part)], strict=True):
+        for start in range(begin, end, most):
+            some = slice(start, min(start + most, end))
+            data = {name: values[some] for name, values in wire.items()}
+            yield int(part[start]), orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def from_wire(spec: Spec, record: Mapping[str, Any]) -> Columns:

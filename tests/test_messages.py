@@ -86,6 +86,22 @@ def test_parts_put_together_are_the_whole(record: tuple[Spec, dict[str, list]], 
     assert same(messages.concat(spec, parts), whole)
 
 
+@given(records(), st.lists(st.integers(0, 2), min_size=4, max_size=4), st.integers(1, 3))
+def test_parts_encoded_together_are_the_bytes_of_each(
+    record: tuple[Spec, dict[str, list]], parts: list[int], most: int
+) -> None:
+    spec, values = record
+    whole = messages.from_wire(spec, values)
+    part = np.array(sorted(parts[: messages.rows(whole)]), dtype=np.int64)
+    want = []
+    for p in np.unique(part).tolist():
+        rows = np.flatnonzero(part == p)
+        want += [
+            (p, messages.encode(spec, messages.take(whole, rows[k : k + most]))) for k in range(0, len(rows), most)
+        ]
+    assert list(messages.encode_parts(spec, whole, part, most)) == want
+
+
 @pytest.mark.parametrize("name", sorted(SPECS))
 def test_no_rows_are_a_record_too(name: str) -> None:
     spec = SPECS[name]

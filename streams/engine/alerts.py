@@ -20,12 +20,13 @@ from streams.engine.headways import Headways
 from streams.engine.headways import State as HeadwayState
 from streams.engine.holding import Hold, Holding
 from streams.engine.names import grown
-from streams.engine.part import CityOutput, CityState, Facts
+from streams.engine.part import CityOutput, CityState, Facts, Observed
 from streams.engine.sightings import MOVED_M, View
 from streams.engine.targets import KINDS
 from streams.gtfs.calendar import zone_of
 from streams.gtfs.network import Network
 from streams.kernels import headways as kernels
+from streams.kernels.fleet import move
 from streams.messages import Columns
 from streams.settings import Settings
 
@@ -264,22 +265,21 @@ class Alerts:
             np.full(len(self.network.route_dir_route_ix), nan),
         )  # fmt: skip
 
-    def observe(self, city: CityState, facts: Facts) -> CityOutput:
+    def observe(self, city: CityState, facts: Facts) -> Observed:
         """Note that the source is alive, and which vehicles have moved."""
         state: State = city.parts[self.name]
-        if not messages.rows(facts.positions):
-            return {}
-        if not facts.record_time - state.heard < self.source_silent_s:
-            state.alive_since = facts.record_time
-        state.heard = facts.record_time
-        fleet, v = city.fleet, facts.position_vehicle
-        n = len(fleet)
+        for at in facts.record_times[np.unique(facts.position_record)].tolist():
+            if not at - state.heard < self.source_silent_s:
+                state.alive_since = at
+            state.heard = at
+        n = len(city.fleet)
         state.moved_at, state.moved_m = grown(state.moved_at, n, np.nan), grown(state.moved_m, n, np.nan)
         state.moved_run = grown(state.moved_run, n, -1)
-        with np.errstate(invalid="ignore"):
-            stands = (np.abs(fleet.dist_m[v] - state.moved_m[v]) < MOVED_M) & (fleet.run[v] == state.moved_run[v])
-        v = v[~stands]
-        state.moved_at[v], state.moved_m[v], state.moved_run[v] = fleet.timestamp[v], fleet.dist_m[v], fleet.run[v]
+        row, p = np.flatnonzero(facts.position_newest), facts.positions
+        move(
+            facts.position_vehicle[row], p["timestamp"][row], p["dist_m"][row], facts.position_run[row], MOVED_M,
+            state.moved_at, state.moved_m, state.moved_run,
+        )  # fmt: skip
         return {}
 
     def statements(self, city: CityState, at: float, restate: bool) -> CityOutput:
@@ -342,7 +342,9 @@ class Alerts:
         state.moved_run = np.append(run, -1)[state.moved_run]
 
     def warm_up(self) -> None:
-        """No kernels of its own."""
+        """Compile the kernel."""
+        none, nothing = np.empty(0, dtype=np.int64), np.empty(0)
+        move(none, nothing, nothing, none, MOVED_M, nothing, nothing, none)
 
     # --- what the rules ask
 

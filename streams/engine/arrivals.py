@@ -20,7 +20,7 @@ from streams.engine.congestion import Congestion, CongestionState, jam_seconds, 
 from streams.engine.fleet import IN_SERVICE, LAYOVER
 from streams.engine.hours import falls_due
 from streams.engine.names import Numbers, grown
-from streams.engine.part import CityOutput, CityState, Facts
+from streams.engine.part import CityOutput, CityState, Facts, Observed
 from streams.engine.pending import Pending, Rows
 from streams.engine.running import RunningState, RunningTimes
 from streams.engine.terminals import PARKED_S, WAITED_S, Forecasts, Terminals, TerminalState
@@ -123,8 +123,8 @@ class Arrivals:
             epoch=math.nan,
         )
 
-    def observe(self, city: CityState, facts: Facts) -> CityOutput:
-        """Note the record's passings of stops; nothing is published at once."""
+    def observe(self, city: CityState, facts: Facts) -> Observed:
+        """Note the records' passings of stops; nothing is published at once."""
         state: ArrivalsState = city.parts[self.name]
         network, p = self.network, facts.passings
         rows = np.flatnonzero((facts.passing_gate >= 0) & (facts.passing_run >= 0))

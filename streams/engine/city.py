@@ -1,12 +1,14 @@
 """The city stage: all vehicles of one network in one order; positions in, headways, estimates, cells and alerts out.
 
-Records are taken strictly one after the other. When record time crosses the grid (every `statement_s`), every part
-makes its statements *before* the record's own facts are observed, so a statement at 12:00:05 knows exactly
-the records stamped before 12:00:05, whatever batch they came in. Heartbeats carry no facts and move record time.
+When record time crosses the grid (every `statement_s`), every part makes its statements *before* the record's own facts
+are observed, so a statement at 12:00:05 knows exactly the records stamped before 12:00:05, whatever batch they came
+in. Heartbeats carry no facts and move record time. Between two grid points the facts of several records are observed at
+once: small records would cost as many calls as large ones.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -23,11 +25,11 @@ from streams.engine.groups import GroupHeadways
 from streams.engine.headways import Headways
 from streams.engine.indicators import Indicators
 from streams.engine.names import Numbers
-from streams.engine.part import CityOutput, CityState, Facts, Learner, Part
+from streams.engine.part import CityOutput, CityState, Facts, Learner, Observed, Part
 from streams.engine.runs import Runs
 from streams.engine.stage import Output, Record
 from streams.gtfs.network import Network
-from streams.kernels.fleet import newest_rows, raise_to
+from streams.kernels.fleet import newest_yet, raise_to
 from streams.messages import Columns, Spec
 from streams.settings import Settings
 
@@ -54,6 +56,7 @@ OUT: dict[str, Spec] = {
     "alerts": messages.ALERT,
 }
 _RECORD = messages.reader(IN, network=str)
+ROWS_AT_ONCE = 1000  # positions whose facts are observed together, if they do not come in one record
 ROWS_PER_RECORD = 10_000  # a re-statement of a large city stays far below the topic's largest record
 MOST_GRID_POINTS = 240  # caught up one by one after a hole in record time; of a longer one only the last
 FORGET_EVERY_S = 600.0
@@ -74,11 +77,43 @@ def parts_of(network: Network, settings: Settings) -> tuple[Part, ...]:
     )
 
 
+class _Waiting:
+    """Records whose facts have not been observed yet; between them record time crossed no grid point."""
+
+    def __init__(self) -> None:
+        self.rows = 0  # of positions
+        self.network: str | None = None  # hash of the one that the gates and cells of all of them belong to
+        self.offsets: list[int] = []
+        self.times: list[float] = []
+        self._decoded: list[Any] = []
+
+    def add(self, offset: int, record_time: float, decoded: Any) -> None:
+        """Another record, of the same network as the others."""
+        self.rows += _rows(decoded.positions)
+        self.network = decoded.network
+        self.offsets.append(offset)
+        self.times.append(record_time)
+        self._decoded.append(decoded)
+
+    def columns(self) -> tuple[dict[str, Columns], dict[str, Array]]:
+        """The columns of all records, one behind the other, and the record of every row. The lists are let go."""
+        columns, record = {}, {}
+        for name, spec in IN.items():
+            parts = [getattr(decoded, name) for decoded in self._decoded]
+            record[name] = np.repeat(np.arange(len(parts)), [_rows(part) for part in parts])
+            lists = {c: [getattr(part, c) for part in parts] for c in spec}
+            columns[name] = messages.from_wire(
+                spec, {c: v[0] if len(v) == 1 else list(chain.from_iterable(v)) for c, v in lists.items()}
+            )
+        self._decoded = []
+        return columns, record
+
+
 class City:
     """The stage behind `positions` (see stage.py)."""
 
     name = "city"
-    version = 7
+    version = 8
     source = "positions"
 
     def __init__(
@@ -96,6 +131,8 @@ class City:
         self._patterns = Numbers(network.pattern_ix)
         self._trips = Numbers(network.trip_ix)
         self._restate_every = max(1, round(settings.city.restate_s / self._every_s))
+        # A rolling target is a mean of headways that the record before may have changed.
+        self._at_once = 0 if settings.city.headway_target == "rolling" else ROWS_AT_ONCE
 
     # --- the stage
 
@@ -113,20 +150,26 @@ class City:
         )
 
     def step(self, state: CityState, records: Sequence[Record]) -> list[Output]:
-        """Advance `state` record by record; every output carries the offset of the record it belongs to."""
+        """Advance `state`; every output carries the offset of the record it belongs to."""
         outputs: list[Output] = []
+        waiting = _Waiting()
         for record in records:
-            network_hash, columns = self._decode(state, record.value)
-            said: dict[str, list[Columns]] = {}
-            rows = 0
-            for output in self._sayings(state, columns, record.record_time, network_hash):
-                rows += _add(said, output)
-                # In a hole of record time there is much to say for every grid point: too much to hold as columns.
-                if rows > ROWS_PER_RECORD:
-                    outputs += _encoded(_joined(said), record.offset)
-                    said.clear()
-                    rows = 0
-            outputs += _encoded(_joined(said), record.offset)
+            if record.record_time >= state.next_grid:
+                outputs += self._facts(state, waiting)
+                waiting = _Waiting()
+            outputs += self._due(state, record)
+            decoded = self._decode(state, record.value)
+            if decoded is None:
+                continue
+            if decoded.network != waiting.network:
+                outputs += self._facts(state, waiting)
+                waiting = _Waiting()
+            waiting.add(record.offset, state.record_time, decoded)
+            del decoded  # thousands of small objects: the next record's come to where they lie
+            if waiting.rows >= self._at_once:
+                outputs += self._facts(state, waiting)
+                waiting = _Waiting()
+        outputs += self._facts(state, waiting)
         return outputs
 
     def advance(
@@ -143,8 +186,13 @@ class City:
         network_hash  of the network that `gate_ix` and `cell_ix` refer to; None: this one
         """
         said: dict[str, list[Columns]] = {}
-        for output in self._sayings(state, columns, record_time, network_hash):
+        for output in self._statements(state, record_time):
             _add(said, output)
+        if columns is not None:
+            record = {name: np.zeros(messages.rows(columns[name]), dtype=np.int64) for name in IN}
+            facts = self._resolve(state, columns, record, np.array([state.record_time]), network_hash)
+            for observed in self._observed(state, facts):
+                _add(said, {topic: rows for topic, (rows, _) in observed.items()})
         return _joined(said)
 
     def learned(self, state: CityState) -> dict[str, Any]:
@@ -196,29 +244,50 @@ class City:
     def warm_up(self) -> None:
         """Compile every kernel."""
         none, nothing = np.empty(0, dtype=np.int64), np.empty(0)
-        newest_rows(none, nothing, none, 0)
+        newest_yet(none, nothing, none, nothing, none)
         raise_to(nothing, none, nothing)
         for part in self.parts:
             part.warm_up()
 
     # --- inside
 
-    def _sayings(
-        self,
-        state: CityState,
-        columns: Mapping[str, Columns] | None,
-        record_time: float,
-        network_hash: str | None,
-    ) -> Iterator[CityOutput]:
-        """What every part has to say, in order: at each grid point that is crossed, then of the record's facts."""
+    def _due(self, state: CityState, record: Record) -> Iterator[Output]:
+        """The statements that fall due with this record."""
+        said: dict[str, list[Columns]] = {}
+        rows = 0
+        for output in self._statements(state, record.record_time):
+            rows += _add(said, output)
+            # In a hole of record time there is much to say for every grid point: too much to hold as columns.
+            if rows > ROWS_PER_RECORD:
+                yield from _encoded(_joined(said), record.offset)
+                said.clear()
+                rows = 0
+        yield from _encoded(_joined(said), record.offset)
+
+    def _facts(self, state: CityState, waiting: _Waiting) -> list[Output]:
+        """What the facts of these records give, record by record."""
+        if not waiting.offsets:
+            return []
+        facts = self._resolve(state, *waiting.columns(), np.array(waiting.times), waiting.network)
+        outputs: list[Output] = []
+        for observed in self._observed(state, facts):
+            for topic, (columns, record) in observed.items():
+                for at, value in messages.encode_parts(OUT[topic], columns, record, ROWS_PER_RECORD):
+                    outputs.append(Output(topic, value, waiting.offsets[at]))
+        outputs.sort(key=lambda output: output.offset)
+        return outputs
+
+    def _statements(self, state: CityState, record_time: float) -> Iterator[CityOutput]:
+        """What every part has to say, in order, at each grid point that is crossed."""
         for at in self._reach(state, record_time):
             restate = round(at / self._every_s) % self._restate_every == 0
             for part in self.parts:
                 yield part.statements(state, at, restate)
-        if columns is not None:
-            facts = self._resolve(state, columns, network_hash)
-            for part in self.parts:
-                yield part.observe(state, facts)
+
+    def _observed(self, state: CityState, facts: Facts) -> Iterator[Observed]:
+        """What every part has to say of facts, in order."""
+        for part in self.parts:
+            yield part.observe(state, facts)
 
     def _reach(self, state: CityState, record_time: float) -> Iterator[float]:
         """Move record time; the grid points that are crossed, each when the one before it is done with."""
@@ -238,22 +307,28 @@ class City:
             yield state.next_grid
             state.next_grid = (k + 1) * every
 
-    def _decode(self, state: CityState, value: bytes) -> tuple[str | None, dict[str, Columns] | None]:
-        """The columns of a record; none for a heartbeat, nor (counted) for what is no positions record."""
+    def _decode(self, state: CityState, value: bytes) -> Any:
+        """The lists of a record; None for a heartbeat, and (counted) for what is no positions record."""
         if value == messages.HEARTBEAT:
-            return None, None
+            return None
         try:
-            record = _RECORD.decode(value)
-            return record.network, {
-                name: messages.from_wire(spec, msgspec.structs.asdict(getattr(record, name)))
-                for name, spec in IN.items()
-            }
-        except (msgspec.MsgspecError, ValueError):
+            decoded = _RECORD.decode(value)
+        except msgspec.MsgspecError:
+            decoded = None
+        if decoded is None or not all(_even(getattr(decoded, name)) for name in IN):
             state.count("records_malformed")
-            return None, None
+            return None
+        return decoded
 
-    def _resolve(self, state: CityState, columns: Mapping[str, Columns], network_hash: str | None) -> Facts:
-        """Ids become numbers; fleet and runs hear of the record."""
+    def _resolve(
+        self,
+        state: CityState,
+        columns: Mapping[str, Columns],
+        record: Mapping[str, Array],
+        record_times: Array,
+        network_hash: str | None,
+    ) -> Facts:
+        """Ids become numbers; fleet and runs hear of the records."""
         positions, passings = columns["positions"], columns["passings"]
         traversals, closed = columns["traversals"], columns["closed"]
         same = network_hash is None or network_hash == self.network.hash
@@ -265,50 +340,44 @@ class City:
         # most vehicles are on the run and pattern that they were on before
         position_pattern = self._patterns.of(positions["pattern_id"], fleet.pattern[position_vehicle])
         passing_pattern = self._patterns.of(passings["pattern_id"], fleet.pattern[passing_vehicle])
-        passing_run = runs.observe(
-            passings["trip_id_performed"],
-            passing_vehicle,
-            passing_pattern,
-            passings["trip_id_scheduled"],
-            self._trips,
-            fleet.run[passing_vehicle],
-        )
-        position_run = runs.observe(
-            positions["trip_id_performed"],
-            position_vehicle,
-            position_pattern,
-            positions["trip_id_scheduled"],
-            self._trips,
-            fleet.run[position_vehicle],
-        )
+        # A record's passings first: what is known of a run when it is first seen stays.
+        ids = [facts["trip_id_performed"] for facts in (passings, positions, traversals)]
+        vehicle = np.concatenate([passing_vehicle, position_vehicle, traversal_vehicle])
         unknown = np.full(len(traversal_vehicle), -1, dtype=np.int64)
         no_trip = np.full(len(traversal_vehicle), None, dtype=object)
-        traversal_run = runs.observe(
-            traversals["trip_id_performed"],
-            traversal_vehicle,
-            unknown,
-            no_trip,
+        run = runs.observe(
+            np.concatenate(ids),
+            vehicle,
+            np.concatenate([passing_pattern, position_pattern, unknown]),
+            np.concatenate([passings["trip_id_scheduled"], positions["trip_id_scheduled"], no_trip]),
             self._trips,
-            fleet.run[traversal_vehicle],
+            fleet.run[vehicle],
+            np.concatenate([record["passings"], record["positions"], record["traversals"]]),
         )
+        passing_run, position_run, traversal_run = np.split(run, np.cumsum([len(column) for column in ids[:-1]]))
         state.count("positions", len(position_vehicle))
         state.count("passings", len(passing_vehicle))
         state.count("traversals", len(traversal_vehicle))
         if not same:
             state.count("other_network", len(position_vehicle) + len(passing_vehicle) + len(traversal_vehicle))
         state.count("unknown_pattern", int(np.count_nonzero(passing_pattern < 0)))
-        fleet.observe(state.record_time, positions, position_vehicle, position_run, position_pattern)
+        position_newest = fleet.observe(
+            record_times[record["positions"]], positions, position_vehicle, position_run, position_pattern
+        )
         fleet.passed(passings, passing_vehicle, passing_run)
         return Facts(
-            state.record_time,
+            record_times,
             same,
             positions,
             passings,
             traversals,
             closed,
+            record["positions"],
             position_vehicle,
             position_run,
             position_pattern,
+            position_newest,
+            record["passings"],
             passing_vehicle,
             passing_run,
             passing_pattern,
@@ -355,6 +424,16 @@ class City:
         state.runs.carry_over(number)
 
 
+def _rows(part: Any) -> int:
+    """Rows of a decoded part of a record."""
+    return len(part.vehicle_id)
+
+
+def _even(part: Any) -> bool:
+    """Whether the columns of a decoded part are equally long."""
+    return len(set(map(len, msgspec.structs.astuple(part)))) == 1
+
+
 def _joined(said: dict[str, list[Columns]]) -> CityOutput:
     return {topic: parts[0] if len(parts) == 1 else messages.concat(OUT[topic], parts) for topic, parts in said.items()}
 
@@ -362,9 +441,9 @@ def _joined(said: dict[str, list[Columns]]) -> CityOutput:
 def _encoded(said: CityOutput, offset: int) -> Iterator[Output]:
     for topic, spec in OUT.items():
         if topic in said:
-            for start in range(0, messages.rows(said[topic]), ROWS_PER_RECORD):
-                chunk = messages.take(said[topic], slice(start, start + ROWS_PER_RECORD))
-                yield Output(topic, messages.encode(spec, chunk), offset)
+            one = np.zeros(messages.rows(said[topic]), dtype=np.int64)
+            for _, value in messages.encode_parts(spec, said[topic], one, ROWS_PER_RECORD):
+                yield Output(topic, value, offset)
 
 
 def _add(said: dict[str, list[Columns]], output: CityOutput) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from streams import messages
 from streams.engine.hours import PART_OF_HOUR, PARTS, falls_due, hour_of_week, hours_of_week
-from streams.engine.part import CityOutput, CityState, Facts
+from streams.engine.part import CityOutput, CityState, Facts, Observed
 from streams.engine.pending import Pending, Rows
 from streams.engine.segments import LEVELS, Segments
 from streams.gtfs.network import Network
@@ -157,8 +157,8 @@ class Congestion:
             now=self.links.prior.copy(),
         )
 
-    def observe(self, city: CityState, facts: Facts) -> CityOutput:
-        """Note the record's traversals; nothing is published at once."""
+    def observe(self, city: CityState, facts: Facts) -> Observed:
+        """Note the records' traversals; nothing is published at once."""
         state: CongestionState = city.parts[self.name]
         if facts.same_network:
             t = facts.traversals

@@ -13,7 +13,7 @@ import numpy as np
 
 from streams import polyline
 from streams.engine.names import grown
-from streams.engine.part import CityOutput, CityState, Facts
+from streams.engine.part import CityOutput, CityState, Facts, Observed
 from streams.gtfs.network import Network
 
 Array = np.ndarray
@@ -23,8 +23,7 @@ NORMAL_VEHICLES = 2  # that drive the stretch as planned end it
 FORGOTTEN_S = 3600.0  # so does nobody's driving round it for so long; a bus is not off its route for longer
 STEP_M = 25.0  # between the points of a path
 EDGE_M = 25.0  # the tracker sees a bus leave and come back a little early or late
-_ON: dict[str, tuple[Any, Any]] = {  # of each vehicle's newest position: when, and where on which run it was on route
-    "seen_at": (np.float64, np.nan),
+_ON: dict[str, tuple[Any, Any]] = {  # where on which run each vehicle was on its route last
     "run": (np.int64, -1),
     "at_m": (np.float64, np.nan),
     "at": (np.float64, np.nan),
@@ -87,28 +86,30 @@ class Detours:
         """Nobody is off its route."""
         return State({name: np.empty(0, dtype=dtype) for name, (dtype, _) in _ON.items()}, {}, [], [])
 
-    def observe(self, city: CityState, facts: Facts) -> CityOutput:
+    def observe(self, city: CityState, facts: Facts) -> Observed:
         """Follow those who leave their routes, and see who drives where others do not."""
         state: State = city.parts[self.name]
-        if state.detours:
-            self._see_normal(state, facts)
         p, vehicle = facts.positions, facts.position_vehicle
         for name, (_, fill) in _ON.items():
             state.on[name] = grown(state.on[name], len(city.fleet), fill)
-        with np.errstate(invalid="ignore"):
-            new = ~p["withdrawn"] & ~(p["timestamp"] <= state.on["seen_at"][vehicle])
-        if not new.any():
-            return {}
+        new = facts.position_newest & ~p["withdrawn"]
         off = p["off_route"] & (facts.position_run >= 0)
         marked = np.zeros(len(city.fleet), dtype=np.bool_)
         marked[vehicle[off]] = True
         marked[list(state.out)] = True
         slow = marked[vehicle] & new
-        order = np.argsort(p["timestamp"], kind="stable")
-        for row in order[slow[order]].tolist():
-            self._follow(state, facts, row, bool(off[row]))
-        rest = order[(new & ~slow)[order]]
-        self._note(state, facts, rest)
+        self._note(state, facts, np.flatnonzero(new & ~slow))
+        followed = np.flatnonzero(slow)
+        if not (len(followed) or state.detours):
+            return {}
+        records = np.arange(len(facts.record_times) + 1)
+        passed = np.searchsorted(facts.passing_record, records).tolist()
+        upto = np.searchsorted(facts.position_record[followed], records).tolist()
+        for k in range(len(facts.record_times)):
+            if state.detours:
+                self._see_normal(state, facts, slice(passed[k], passed[k + 1]))
+            for row in followed[upto[k] : upto[k + 1]].tolist():
+                self._follow(state, facts, row, bool(off[row]))
         return {}
 
     def statements(self, city: CityState, at: float, restate: bool) -> CityOutput:
@@ -202,7 +203,6 @@ class Detours:
     def _note(self, state: State, facts: Facts, rows: Array) -> None:
         """Where vehicles are on their routes; of several positions of one the last counts."""
         p, on = facts.positions, state.on
-        on["seen_at"][facts.position_vehicle[rows]] = p["timestamp"][rows]
         rows = rows[(facts.position_run[rows] >= 0) & ~np.isnan(p["dist_m"][rows])]
         v = facts.position_vehicle[rows]
         on["run"][v], on["at_m"][v], on["at"][v] = facts.position_run[rows], p["dist_m"][rows], p["timestamp"][rows]
@@ -223,7 +223,6 @@ class Detours:
                 )  # fmt: skip
             if e is not None and e.run == run and self._apart_m(e.path[-2:], here) >= STEP_M:
                 e.path += here
-            on["seen_at"][v] = p["timestamp"][row]
             return
         if e is not None:
             if run == e.run and not np.isnan(p["dist_m"][row]):
@@ -262,11 +261,12 @@ class Detours:
                 return
         state.back.append(e)
 
-    def _see_normal(self, state: State, facts: Facts) -> None:
-        """Passings within stretches that others drive round."""
+    def _see_normal(self, state: State, facts: Facts, of: slice) -> None:
+        """Passings of one record within stretches that others drive round."""
         network, p = self.network, facts.passings
         detour_of = {slot: d for d in state.detours for slot in d.slots}
-        rows = np.flatnonzero((facts.passing_gate >= 0) & ~p["withdrawn"] & ~np.isnan(p["arrival_time"]))
+        seen = (facts.passing_gate[of] >= 0) & ~p["withdrawn"][of] & ~np.isnan(p["arrival_time"][of])
+        rows = of.start + np.flatnonzero(seen)
         slot = network.pgate_slot_ix[facts.passing_gate[rows]]
         hit = np.flatnonzero(np.isin(slot, list(detour_of)))
         for row, place in zip(rows[hit].tolist(), slot[hit].tolist(), strict=True):

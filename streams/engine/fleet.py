@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from streams.engine.names import Names, Numbers, grown
-from streams.kernels.fleet import newest_rows
-from streams.messages import Columns, rows
+from streams.kernels.fleet import newest_yet, raise_to
+from streams.messages import Columns
 
 Array = np.ndarray
 
@@ -63,27 +63,26 @@ class Fleet:
                 setattr(self, name, grown(getattr(self, name), len(self.names), fill))
         return ix
 
-    def observe(self, record_time: float, positions: Columns, vehicle: Array, run: Array, pattern: Array) -> None:
+    def observe(self, record_time: Array, positions: Columns, vehicle: Array, run: Array, pattern: Array) -> Array:
         """Keep the newest position of each vehicle: the greatest (timestamp, revision), whatever the order.
 
-        vehicle, run, pattern  numbers beside the rows
+        record_time, vehicle, run, pattern  beside the rows
+
+        Returns which rows (bool) were the newest of their vehicle when they came.
         """
-        if not rows(positions):
-            return
+        # Where a vehicle has several rows the last one stays: numpy assigns in order.
         self.news[vehicle] = record_time
-        timestamp, revision = positions["timestamp"], positions["revision"]
-        row = newest_rows(vehicle, timestamp, revision, len(self))
-        v = vehicle[row]
-        newer = ~(
-            (timestamp[row] < self.timestamp[v])
-            | ((timestamp[row] == self.timestamp[v]) & (revision[row] < self.revision[v]))
+        newest: Array = newest_yet(
+            vehicle, positions["timestamp"], positions["revision"], self.timestamp, self.revision
         )
-        row, v = row[newer], v[newer]
-        for name in ("timestamp", "revision", "dist_m", "off_route"):
-            getattr(self, name)[v] = positions[name][row]
+        row = np.flatnonzero(newest)
+        v = vehicle[row]
+        self.dist_m[v] = positions["dist_m"][row]
+        self.off_route[v] = positions["off_route"][row]
         self.run[v] = run[row]
         self.pattern[v] = pattern[row]
         self.trip_type[v] = _TRIP_TYPE.of(positions["trip_type"][row], self.trip_type[v])
+        return newest
 
     def passed(self, passings: Columns, vehicle: Array, run: Array) -> None:
         """Remember the last gate that each vehicle passed on the run it is on."""
@@ -91,11 +90,8 @@ class Fleet:
         at = np.flatnonzero(seen)
         if not len(at):
             return
-        row = at[newest_rows(vehicle[at], passings["arrival_time"][at], passings["gate_seq"][at], len(self))]
-        v, time = vehicle[row], passings["arrival_time"][row]
-        newer = ~(time < self.gate_time[v])
-        row, v = row[newer], v[newer]
-        self.gate_time[v] = time[newer]
+        row = at[raise_to(self.gate_time, vehicle[at], passings["arrival_time"][at])]
+        v = vehicle[row]
         self.gate_seq[v] = passings["gate_seq"][row]
         self.gate_run[v] = run[row]
 

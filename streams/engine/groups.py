@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from streams.engine.headways import Changes, Headways, State
-from streams.engine.part import CityOutput, CityState, Facts
+from streams.engine.part import CityState, Facts, Observed
 from streams.engine.silence import Heard
 from streams.gtfs.network import Network
 from streams.messages import Columns
@@ -64,8 +64,8 @@ class GroupHeadways(Headways):
         super().__init__(network, settings)
         self._group_id = np.array([*self.groups.ids, None], dtype=object)
 
-    def observe(self, city: CityState, facts: Facts) -> CityOutput:
-        """Headway rows of the record's passings of grouped routes."""
+    def observe(self, city: CityState, facts: Facts) -> Observed:
+        """Headway rows of the records' passings of grouped routes."""
         if not len(self.rings):
             return {}
         said = super().observe(city, facts)
@@ -84,9 +84,9 @@ class GroupHeadways(Headways):
         other: State = city.parts[Headways.name]
         return other.heard
 
-    def _holes(self, city: CityState, state: State, facts: Facts) -> Array:
-        other: State = city.parts[Headways.name]  # it has heard of the record before
-        return other.holes
+    def _spans(self, city: CityState, state: State, facts: Facts) -> list[tuple[int, Array]]:
+        other: State = city.parts[Headways.name]  # it has heard of the records before
+        return other.spans
 
     def _remember(self, state: State, city: CityState, c: Changes) -> None:
         """The newest headway of a vehicle is that of its own route."""

@@ -6,7 +6,7 @@ it anew, under the same identity with a higher revision. Across a night, or a ho
 is unknown, and no vehicle leads itself. The words are TIDES's and the operators'.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -14,14 +14,14 @@ import numpy as np
 
 from streams.engine.fleet import Fleet
 from streams.engine.names import grown
-from streams.engine.part import CityOutput, CityState, Facts
+from streams.engine.part import CityOutput, CityState, Facts, Observed
 from streams.engine.planned import Planned, rings_of
 from streams.engine.runs import Runs
 from streams.engine.silence import Heard, crossed
 from streams.engine.targets import Targets
 from streams.gtfs.network import Network
 from streams.kernels import headways as kernels
-from streams.kernels.fleet import newest_rows
+from streams.kernels.fleet import raise_to
 from streams.messages import Columns
 from streams.settings import Settings, WrongSetting
 
@@ -67,8 +67,9 @@ def bands_of(ratio: Array, limits: tuple[float, float, float, float]) -> Array:
 
 @dataclass(slots=True)
 class Changes:
-    """What one record changed, row by row as published: for the parts that observe after this one."""
+    """What some records changed, row by row as published: for the parts that observe after this one."""
 
+    record: Array  # ascending
     ring: Array
     run: Array
     leader: Array  # run, -1
@@ -98,7 +99,8 @@ class State:
     latest: dict[str, Array]  # by vehicle, see _LATEST
     heard: Heard
     holes: Array  # f8 (m, 2) stretches in which the source was silent, as the rings were told last
-    changes: Changes | None = None  # of the record being observed, if there are any; not kept
+    changes: Changes | None = None  # of the records being observed, if there are any; not kept
+    spans: list[tuple[int, Array]] = field(default_factory=list)  # holes as they find them, from which on; not kept
 
 
 _LATEST: dict[str, tuple[Any, Any]] = {
@@ -157,14 +159,14 @@ class Headways:
             np.empty((0, 2)),
         )
 
-    def observe(self, city: CityState, facts: Facts) -> CityOutput:
-        """Headway rows of the record's passings."""
+    def observe(self, city: CityState, facts: Facts) -> Observed:
+        """Headway rows of the records' passings."""
         state: State = city.parts[self.name]
         state.changes = changes = self._changes(state, city, facts)
         if changes is None:
             return {}
         self._remember(state, city, changes)
-        return {"headways": self._columns(city, changes)}
+        return {"headways": (self._columns(city, changes), changes.record)}
 
     def statements(self, city: CityState, at: float, restate: bool) -> CityOutput:
         """Headways are facts; there is nothing to state. Holes that are long over are forgotten, here on the grid."""
@@ -239,10 +241,11 @@ class Headways:
         state = self.fresh()
         none = np.empty(0, dtype=np.int64)
         city = CityState(Fleet(), Runs(), {})
-        _pass(state, city, self.overnight_s, state.holes, self.hole_s, none, none, np.empty(0), none, np.empty(0, bool))
-        state.heard.observe(none, np.empty(0), 0)
+        passings = (none, none, np.empty(0), none, np.empty(0, bool), none)
+        _pass(state, city, self.overnight_s, state.holes, self.hole_s, passings)
+        one, nothing = np.zeros(1, dtype=np.int64), np.zeros(1)
+        list(Heard().observe(one, nothing, one, 1))
         kernels.passed_at(none, none, state.time, state.run, state.gone, state.count)
-        one = np.zeros(1, dtype=np.int64)
         if len(self.rings):
             self.planned.headways(one, np.zeros(1), one, one + self.network.first_day)
 
@@ -284,41 +287,49 @@ class Headways:
         state: State = city.parts[self.name]
         return state.heard
 
-    def _holes(self, city: CityState, state: State, facts: Facts) -> Array:
-        """The stretches in which the source was silent, this record included."""
-        if state.heard.observe(facts.position_vehicle, facts.positions["timestamp"], len(city.fleet)):
-            return state.heard.holes(self.hole_s, state.holes)
-        return state.holes
+    def _spans(self, city: CityState, state: State, facts: Facts) -> list[tuple[int, Array]]:
+        """The stretches in which the source was silent: from which record on, and as this record leaves them."""
+        state.spans = spans = [(0, state.holes)]
+        vehicle, timestamp = facts.position_vehicle, facts.positions["timestamp"]
+        for record in state.heard.observe(vehicle, timestamp, facts.position_record, len(city.fleet)):
+            holes = state.heard.holes(self.hole_s, spans[-1][1])
+            if not np.array_equal(holes, spans[-1][1]):
+                spans.append((record, holes))
+        return spans
 
     def _changes(self, state: State, city: CityState, facts: Facts) -> Changes | None:
-        passings, gate, run = facts.passings, facts.passing_gate, facts.passing_run
         runs = city.runs
-        known = (gate >= 0) & (run >= 0)
-        ring = np.where(known, self.rings.of_pgate[gate], -1)
-        time = np.round(passings["arrival_time"], 2)
-        revision, gone = passings["revision"], passings["withdrawn"] | np.isnan(time)
-        holes = self._holes(city, state, facts)
-        if not np.array_equal(holes, state.holes):  # look at every ring again, before what is new
-            again = np.flatnonzero(state.count > 1)
-            n = len(again)
-            ring, run = np.concatenate([again, ring]), np.concatenate([np.full(n, -1), run])
-            time, gone = np.concatenate([np.full(n, np.nan), time]), np.concatenate([np.zeros(n, bool), gone])
-            revision = np.concatenate([np.zeros(n, dtype=np.int64), revision])
-        found, lost = _pass(
-            state, city, self.overnight_s, holes, self.hole_s, ring.astype(np.int64), run, time, revision, gone
+        known = (facts.passing_gate >= 0) & (facts.passing_run >= 0)
+        time = np.round(facts.passings["arrival_time"], 2)
+        passings = (
+            np.where(known, self.rings.of_pgate[facts.passing_gate], -1).astype(np.int64),
+            facts.passing_run,
+            time,
+            facts.passings["revision"],
+            facts.passings["withdrawn"] | np.isnan(time),
+            facts.passing_record,
         )
-        state.holes = holes
+        spans = self._spans(city, state, facts)
+        begins = np.searchsorted(facts.passing_record, [record for record, _ in spans]).tolist()
+        changed = []
+        for (since, holes), begin, end in zip(spans, begins, [*begins[1:], len(time)], strict=True):
+            part = tuple(column[begin:end] for column in passings)
+            if not np.array_equal(holes, state.holes):  # look at every ring again, before what is new
+                part = tuple(np.concatenate(both) for both in zip(_again(state, since), part, strict=True))
+            found, lost = _pass(state, city, self.overnight_s, holes, self.hole_s, part)
+            changed.append(found)
+            city.count("passings_too_late_for_a_headway", lost)
+            state.holes = holes
         city.count("passings_of_unknown_gates", int(np.count_nonzero(~known)))
-        city.count("passings_too_late_for_a_headway", lost)
-        ring, run, time, leader, headway, revision, gone, old_time, old_headway = found
+        ring, run, time, leader, headway, revision, gone, old_time, old_headway, record = _together(changed)
         if not len(ring):
             return None
         planned, pgate = self.planned.headways(ring, time, runs.pattern[run], runs.day[run])
         target = self.targets.of(city, self._route_dir(city, ring, run), time, planned)
         ratio = ratio_of(headway, target)
         return Changes(
-            ring, run, leader, time, headway, planned, target, ratio, bands_of(ratio, self.limits), pgate, revision,
-            gone, old_time, old_headway,
+            record, ring, run, leader, time, headway, planned, target, ratio, bands_of(ratio, self.limits), pgate,
+            revision, gone, old_time, old_headway,
         )  # fmt: skip
 
     def _columns(self, city: CityState, c: Changes) -> Columns:
@@ -352,12 +363,8 @@ class Headways:
             state.latest[name] = grown(state.latest[name], len(city.fleet), fill)
         latest = state.latest
         vehicle = city.runs.vehicle[c.run]
-        row = newest_rows(vehicle, c.time, np.arange(len(vehicle)), len(city.fleet))
-        v = vehicle[row]
-        newer = ~(c.time[row] < latest["time"][v])
-        row, v = row[newer], v[newer]
-        gone = c.gone[row]
-        latest["time"][v] = c.time[row]
+        row = np.flatnonzero(raise_to(latest["time"], vehicle, c.time))
+        v, gone = vehicle[row], c.gone[row]
         latest["run"][v] = np.where(gone, -1, c.run[row])
         latest["leader"][v] = np.where(gone, -1, c.leader[row])
         latest["headway_s"][v] = np.where(gone, np.nan, c.headway_s[row])
@@ -388,18 +395,15 @@ def _pass(
     overnight_s: float,
     holes: Array,
     hole_s: float,
-    ring: Array,
-    run: Array,
-    time: Array,
-    revision: Array,
-    gone: Array,
+    passings: tuple[Array, ...],
 ) -> tuple[tuple[Array, ...], int]:
-    """All passings of a record through the kernel: the changed rows, and how many passings found no place."""
+    """Passings, in the kernel's columns, through the kernel: the changed rows, and how many found no place."""
     parts: list[tuple[Array, ...]] = []
     begin, lost = 0, 0
     runs = city.runs
     n = len(runs)
-    size = 2 * len(ring) + kernels.ROOM
+    many = len(passings[0])
+    size = 2 * many + kernels.ROOM
     while True:
         out = (
             np.empty(size, dtype=np.int64),
@@ -411,18 +415,31 @@ def _pass(
             np.empty(size, dtype=np.bool_),
             np.empty(size, dtype=np.float64),
             np.empty(size, dtype=np.float64),
+            np.empty(size, dtype=np.int64),
         )
         begin, k, missed = kernels.pass_gates(
             state.time, state.run, state.revision, state.said, state.gone, state.count,
             runs.key[:n], runs.day[:n], runs.vehicle[:n], overnight_s, state.holes, holes, hole_s,
-            begin, ring, run, time, revision, gone, *out,
+            begin, *passings, *out,
         )  # fmt: skip
         lost += missed
         parts.append(tuple(column[:k] for column in out))
-        if begin >= len(ring) and len(parts) == 1:
-            return parts[0], lost
-        if begin >= len(ring):
-            return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True)), lost
+        if begin >= many:
+            return _together(parts), lost
+
+
+def _again(state: State, record: int) -> tuple[Array, ...]:
+    """Passings that are none: every ring is told again where the holes make a difference."""
+    ring = np.flatnonzero(state.count > 1)
+    n = len(ring)
+    none = np.full(n, -1, dtype=np.int64)
+    return ring, none, np.full(n, np.nan), none, np.zeros(n, dtype=np.bool_), np.full(n, record)
+
+
+def _together(parts: list[tuple[Array, ...]]) -> tuple[Array, ...]:
+    if len(parts) == 1:
+        return parts[0]
+    return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
 
 def _ids(names: list[Any]) -> Array:

@@ -16,7 +16,7 @@ from streams import messages
 from streams.engine.headways import BUNCHED, EVEN, GAP, Changes, Headways, bands_of, ratio_of
 from streams.engine.headways import State as HeadwayState
 from streams.engine.hours import falls_due
-from streams.engine.part import CityOutput, CityState, Facts
+from streams.engine.part import CityOutput, CityState, Facts, Observed
 from streams.gtfs.network import Network
 from streams.kernels import indicators as kernels
 
@@ -114,8 +114,8 @@ class Indicators:
             None,
         )
 
-    def observe(self, city: CityState, facts: Facts) -> CityOutput:
-        """Take in the headways that the record changed."""
+    def observe(self, city: CityState, facts: Facts) -> Observed:
+        """Take in the headways that the records changed."""
         headways: HeadwayState = city.parts["headways"]
         changes = headways.changes
         if changes is not None:

@@ -1,11 +1,12 @@
 """What the city asks of its parts (headways, congestion, arrivals, indicators, alerts), and what it hands them.
 
-The city takes one `positions` record after the other. It turns ids into numbers once (`Facts`), lets every part
-observe the record, and on a grid of record time asks every part for its statements. A part object is immutable
-(network, settings, tables made of them); what it remembers is its state, which stands in `CityState.parts` under
-the part's name, so that parts may read each other's. The order in which parts observe and speak is
+The city takes `positions` records in order. It turns the ids of some of them into numbers at once (`Facts`), lets every
+part observe them, and on a grid of record time, between two records, asks every part for its statements. A part object
+is immutable (network, settings, tables made of them); what it remembers is its state, which stands in `CityState.parts`
+under the part's name, so that parts may read each other's. The order in which parts observe and speak is
 `city.parts_of`. Numbers are rounded to wire precision before they leave. Nothing published may depend on the numbers
-that vehicles and runs happen to have, nor on how records were split into calls.
+that vehicles and runs happen to have, nor on how many records are observed at once: what a part does with a row
+depends on the rows before it, and where it asks for the record of a row, on whole records before that one.
 """
 
 from dataclasses import dataclass, field
@@ -19,26 +20,30 @@ from streams.messages import Columns
 
 Array = np.ndarray
 CityOutput = dict[str, Columns]  # by name of the topic
+Observed = dict[str, tuple[Columns, Array]]  # by name of the topic: rows, and the record of each (ascending)
 
 
 @dataclass(slots=True)
 class Facts:
-    """One `positions` record: its columns as they came, and beside them the numbers of their ids, row by row.
+    """Some `positions` records: their columns one behind the other, beside them the numbers of their ids, row by row.
 
     Vehicles are rows of `CityState.fleet`, runs rows of `CityState.runs`. Patterns are resolved by `pattern_id`, so
-    they are right under another network's record too, and so is `passing_gate`; `gate_ix` and `cell_ix` in the columns
+    they are right under another network's records too, and so is `passing_gate`; `gate_ix` and `cell_ix` in the columns
     are only right when `same_network`.
     """
 
-    record_time: float
+    record_times: Array  # f8, of every record, ascending; a `_record` is a place in it
     same_network: bool
     positions: Columns
     passings: Columns
     traversals: Columns
     closed: Columns
+    position_record: Array  # i8, ascending
     position_vehicle: Array  # i8
     position_run: Array  # i8, -1 none
     position_pattern: Array  # i8, -1 none
+    position_newest: Array  # bool, the newest one of its vehicle when it came
+    passing_record: Array
     passing_vehicle: Array
     passing_run: Array
     passing_pattern: Array
@@ -74,8 +79,8 @@ class Part(Protocol):
     def fresh(self) -> Any:
         """An empty state."""
 
-    def observe(self, city: CityState, facts: Facts) -> CityOutput:
-        """Take in one record (fleet and runs already know it); returns the facts to publish at once."""
+    def observe(self, city: CityState, facts: Facts) -> Observed:
+        """Take in some records (fleet and runs already know them all); returns the facts to publish at once."""
 
     def statements(self, city: CityState, at: float, restate: bool) -> CityOutput:
         """What is to be said at grid time `at` (record time, before any record of `at` or later is observed).

@@ -38,11 +38,13 @@ class Runs:
         trip_ids: Array,
         trips: Numbers,
         likely: Array | None = None,
+        turn: Array | None = None,
     ) -> Array:
         """The row (i8) of each run id, -1 for None; a new one is noted with what stands beside it.
 
         vehicle, pattern  numbers;  trip_ids  of the feed, numbered by `trips` where the run's is not known yet
         likely  the run that each row is probably of (`Names.intern`)
+        turn    (i8) which row comes before which, where that is not their order here
         """
         before = len(self.names)
         ix = self.names.intern(ids, likely)
@@ -50,6 +52,8 @@ class Runs:
             self._note(before)
         lacking = self.lacking[ix].nonzero()[0]
         if len(lacking):
+            if turn is not None:
+                lacking = lacking[np.argsort(turn[lacking], kind="stable")]
             self._fill(ix[lacking], vehicle[lacking], pattern[lacking], trip_ids[lacking], trips)
         return ix
 

@@ -7,6 +7,7 @@ only a few buses run, that all of them are silent says nothing. The answer depen
 order in which it came.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,16 @@ class Heard:
         self.minute: Array = np.full(MINUTES, -1, dtype=np.int64)
         self.count: Array = np.zeros(MINUTES, dtype=np.int64)
 
-    def observe(self, vehicle: Array, timestamp: Array, vehicles: int) -> bool:
-        """Note positions (event times) of vehicles; whether the holes may be others than before."""
+    def observe(self, vehicle: Array, timestamp: Array, record: Array, vehicles: int) -> Iterator[int]:
+        """Note positions (event times) of vehicles; each record (ascending) after which the holes may be others."""
         self.newest = grown(self.newest, vehicles, -1)
         self.mask = grown(self.mask, vehicles, 0)
         minute = np.floor(timestamp / 60.0).astype(np.int64)
-        return bool(kernels.hear(vehicle, minute, self.newest, self.mask, self.minute, self.count))
+        row = 0
+        while row < len(vehicle):
+            row, changed = kernels.hear(row, vehicle, minute, record, self.newest, self.mask, self.minute, self.count)
+            if changed:
+                yield int(record[row - 1])
 
     def holes(self, hole_s: float, known: Array) -> Array:
         """Begin and end (POSIX seconds) of every quiet stretch of `hole_s` or longer: (m, 2) f8, in order.

@@ -58,8 +58,9 @@ def rings_of_gates(pgate_start, pgate_slot_ix, pgate_stop_pos, n_slots, every):
 def pass_gates(
     ring_time, ring_run, ring_revision, ring_said, ring_gone, ring_count,
     run_key, run_day, run_vehicle, day_gap_s, holes_before, holes, hole_s,
-    begin, ring, run, time, revision, gone,
+    begin, ring, run, time, revision, gone, record,
     out_ring, out_run, out_time, out_leader, out_headway, out_revision, out_gone, out_old_time, out_old_headway,
+    out_record,
 ):  # fmt: skip
     """Put passings into their rings and tell every headway that changes: the run's own, and those behind it.
 
@@ -77,10 +78,11 @@ def pass_gates(
     begin          first passing to take: the kernel stops when the output might not hold the next one
     ring, run, time, revision, gone  (n,) the passings in the order in which they came; ring -1: not reported; run -1:
                    no passing, the ring is told again where `holes` make a difference
+    record         (n,) i8 that each came with
 
     Output rows (at least ROOM long): ring, run, time, the leader's run (-1 none), headway_s (NaN without a leader),
-    revision of the row, gone (withdrawn), and the time and headway told before (time NaN: not told before; headway NaN
-    too where its leader has been dropped since).
+    revision of the row, gone (withdrawn), the time and headway told before (time NaN: not told before; headway NaN
+    too where its leader has been dropped since), and the record of the passing that made the difference.
     A passing older than everything in a full ring has no place any more; behind a withdrawn passing that was the
     oldest remembered, the leader is unknown. Changes the rings in place.
     Returns (next passing, output rows, passings without a place).
@@ -181,6 +183,7 @@ def pass_gates(
                 out_gone[k] = s_gone[j]
                 out_old_time[k] = old_time[j]
                 out_old_headway[k] = old_headway[j]
+                out_record[k] = record[i]
                 s_said[j] += 1
                 k += 1
 

@@ -33,6 +33,7 @@ class Fact:
     withdrawn: bool = False
     trip_type: str | None = "In service"
     passes: bool = True  # False: it stands behind gate `seq`
+    off_route: bool = False
 
     def again(self, **changes):
         """The same fact told anew."""
@@ -118,7 +119,7 @@ class Log:
                     "trip_type": f.trip_type,
                     "current_status": "IN_TRANSIT_TO",
                     "speed_mps": 5.0,
-                    "off_route": False,
+                    "off_route": f.off_route,
                 }
             )
         return {

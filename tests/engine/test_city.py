@@ -25,7 +25,8 @@ class Probe:
         return []
 
     def observe(self, city, facts):
-        city.parts[self.name].append(("observe", facts.record_time, len(facts.passing_run)))
+        passed = np.bincount(facts.passing_record, minlength=len(facts.record_times))
+        city.parts[self.name].append(("observe", facts.record_times.tolist(), passed.tolist()))
         return {}
 
     def statements(self, city, at, restate):
@@ -78,10 +79,9 @@ def test_statements_are_made_on_the_grid_before_the_records_own_facts(log):
     facts = log.run("v1", "R", "07:00:00")
     city.step(state, log.records([(1001.0, facts[:1]), (1004.9, facts[1:2]), (1005.0, facts[2:3]), (1016.0, None)]))
     assert state.parts["probe"] == [
-        ("observe", 1001.0, 1),
-        ("observe", 1004.9, 1),
+        ("observe", [1001.0, 1004.9], [1, 1]),
         ("state", 1005.0, 1),
-        ("observe", 1005.0, 1),
+        ("observe", [1005.0], [1]),
         ("state", 1010.0, 1),
         ("state", 1015.0, 1),
     ]

@@ -4,6 +4,7 @@ Facts are drawn directly, without a tracker: runs of two routes and a short turn
 """
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -61,7 +62,7 @@ def drives(draw):
     runs = []
     for i in range(draw(st.integers(1, 5))):
         key = draw(st.sampled_from(["R", "R", "R/short", "R-back", "S"]))
-        delays = [(draw(st.integers(1, 9)), draw(st.sampled_from([30.0, 200.0])))] if draw(st.booleans()) else []
+        delays = [(draw(st.integers(1, 9)), draw(st.sampled_from([30.0, 200.0, 400.0])))] if draw(st.booleans()) else []
         start = seven + draw(st.integers(0, 80)) * 15.0
         facts = log.run(f"v{i}", key, start, draw(st.sampled_from([4.0, 8.0])), delays=delays)
         facts = facts[: draw(st.integers(3, len(facts)))]
@@ -75,6 +76,9 @@ def drives(draw):
                 sent += [f.again(withdrawn=True), f.again().again()]
         if draw(st.integers(0, 5)) == 0:
             sent += [f.again().again().again(withdrawn=True) for f in facts[-3:]]
+        if draw(st.integers(0, 2)) == 0:
+            first, last = sorted(draw(st.tuples(st.integers(0, len(sent)), st.integers(0, len(sent)))))
+            sent[first:last] = [replace(f, off_route=True, passes=False) for f in sent[first:last]]
         runs.append(sent)
     return log, runs
 
@@ -101,6 +105,16 @@ def cut(facts, sizes, repeats):
         at += size
         i += 1
     return batches
+
+
+def silenced(log, runs, begin, minutes):
+    """The runs and six other buses, without what falls into a silence of the source."""
+    seven = log.clock("07:00:00")
+    others = [
+        [Fact(seven + 60.0 * m + 5 * i, f"other{i}", None, 0, 0, passes=False) for m in range(45)] for i in range(6)
+    ]
+    silence = range(60 * begin, 60 * (begin + minutes))
+    return [[f for f in run if int(f.time - seven) not in silence] for run in runs + others]
 
 
 jitters = st.lists(st.floats(0.0, LATENESS_S), min_size=1, max_size=8)
@@ -135,12 +149,7 @@ def test_law_1_headways_do_not_depend_on_batches_repeats_or_order(drive, jitter,
 @given(drives(), st.integers(1, 25), st.integers(4, 12), jitters, sizes, repeats)
 def test_law_1_holds_across_a_silence_of_the_source(drive, begin, minutes, jitter, batch, again):
     log, runs = drive
-    seven = log.clock("07:00:00")
-    others = [
-        [Fact(seven + 60.0 * m + 5 * i, f"other{i}", None, 0, 0, passes=False) for m in range(45)] for i in range(6)
-    ]
-    silence = range(60 * begin, 60 * (begin + minutes))
-    heard = [[f for f in run if int(f.time - seven) not in silence] for run in runs + others]
+    heard = silenced(log, runs, begin, minutes)
     plain = final_rows(log, [merge(heard, [0.0])])
     assert final_rows(log, cut(merge(heard, jitter), batch, again)) == plain
 
@@ -175,6 +184,36 @@ def said(city, records, cuts, crashes):
 def test_law_2_everything_said_does_not_depend_on_calls_or_crashes(records, cuts, crashes):
     city = whole_city()
     assert said(city, records, {c for c in cuts if c < len(records)}, crashes) == said(city, records, set(), set())
+
+
+@FEWER
+@given(drives(), st.integers(1, 25), st.integers(4, 12), jitters, sizes, repeats)
+def test_law_2_holds_where_the_facts_of_many_records_are_observed_at_once(drive, begin, minutes, jitter, batch, again):
+    log, runs = drive
+    facts = merge(silenced(log, runs, begin, minutes), jitter)
+    end = max(f.time for f in facts)
+    city = whole_city()
+    until = (end // 5.0) * 5.0 + 5.0
+    batches = [(until + 0.001 * i, some) for i, some in enumerate(cut(facts, batch, again))]
+    records = log.records([*batches, (until + 65.0, None)])
+    assert batches[-1][0] < until + 5.0, "no statement lies between them"
+    assert said(city, records, set(range(len(records))), set()) == said(city, records, set(), set())
+
+
+def test_a_silence_that_late_news_fills_is_told_twice_where_both_are_observed_at_once():
+    log = Log(*town())
+    seven, city = log.clock("07:00:00"), whole_city()
+    leader, follower = log.run("a", "R", seven), log.run("b", "R", seven + 1200.0)
+    heard = [Fact(seven + 60.0 * m, f"o{i}", None, 0, 0, passes=False) for m in range(20) for i in range(6)]
+    in_time = [f for f in heard if f.time < seven + 600.0]
+    late = [f for f in heard if f.time >= seven + 600.0]
+    records = log.records(
+        [(seven + 1300.0 + 0.001 * i, some) for i, some in enumerate([leader + in_time, follower, late])]
+    )
+    together = said(city, records, set(), set())
+    assert together == said(city, records, {1, 2}, set())
+    told = [(o.offset, messages.decode(OUT["headways"], o.value)) for o in together if o.topic == "headways"]
+    assert [(at, set(c["leader_id"].tolist())) for at, c in told] == [(100, {None}), (101, {None}), (102, {"a"})]
 
 
 @FEWER

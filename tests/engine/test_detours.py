@@ -2,16 +2,19 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from streams import messages, polyline
 from streams.engine.alerts import Alerts
-from streams.engine.city import City
+from streams.engine.city import IN, City
 from streams.engine.detours import Detours
 from streams.engine.headways import Headways
+from streams.engine.stage import Record
 from tests.drawing import Drawing, draw
 from tests.engine.driving import rows_of
 from tests.engine.pinging import ONE, Ping, columns, ride, seven, stand, tracker
@@ -168,6 +171,20 @@ def messages_of_nothing() -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(2))
 def test_a_crash_changes_nothing(closed_street: list[Any], alerts: list[dict[str, Any]], seed: int) -> None:
     assert repr(told(closed_street, random.Random(seed))) == repr(alerts)
+
+
+def test_records_observed_together_say_what_they_say_one_by_one(closed_street: list[Any]) -> None:
+    """Between two grid points that are far apart."""
+    city = City(NETWORK, replace(ONE, city=replace(ONE.city, statement_s=300.0)))
+    records = []
+    for offset, (now, facts) in enumerate(closed_street):
+        parts = {name: messages.to_wire(spec, facts[name]) for name, spec in IN.items()}
+        value = orjson.dumps({"network": NETWORK.hash, **parts}, option=orjson.OPT_SERIALIZE_NUMPY)
+        records.append(Record(offset, now, value))
+    state = city.fresh(0)
+    one_by_one = [output for record in records for output in city.step(state, [record])]
+    assert city.step(city.fresh(0), records) == one_by_one
+    assert {"headways", "alerts"} <= {output.topic for output in one_by_one}
 
 
 def test_every_alert_fits_the_wire(alerts: list[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ def observe(fleet, rows, record_time=0.0):
     vehicle = fleet.intern(positions["vehicle_id"])
     pattern = np.zeros(len(rows), dtype=np.int64)
     run = np.arange(len(rows))
-    fleet.observe(record_time, positions, vehicle, run, pattern)
+    fleet.observe(np.full(len(rows), record_time), positions, vehicle, run, pattern)
 
 
 def row(vehicle, timestamp, revision=0, **more):

@@ -28,6 +28,13 @@ def test_what_is_known_of_a_run_first_stays():
     assert (runs.vehicle[0], runs.pattern[0], runs.trip[0]) == (5, 1, 9)
 
 
+def test_what_comes_first_in_turn_stays():
+    runs = Runs()
+    ids = ["2026-03-04:a:1", "2026-03-04:b:1", "2026-03-04:a:1"]
+    runs.observe(ids, numbers(5, 6, 5), numbers(1, 2, 3), trips("T7", "T8", "T9"), TRIPS, turn=numbers(1, 1, 0))
+    assert (runs.pattern[:2].tolist(), runs.trip[:2].tolist()) == ([3, 2], [9, 8])
+
+
 def test_the_service_day_stands_in_the_id():
     ids = ["2026-03-04:a:b:1", "nonsense", "", "0001-01-01:a:1", "9999-12-31:a:1"]
     assert service_days(ids) == [date(2026, 3, 4).toordinal(), 0, 0, 0, 0]

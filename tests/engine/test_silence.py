@@ -14,7 +14,7 @@ def heard(pings, heard=None):
     out = heard or Heard()
     vehicle = np.array([v for v, _ in pings], dtype=np.int64)
     at = np.array([START + 60.0 * m for _, m in pings])
-    out.observe(vehicle, at, 64)
+    list(out.observe(vehicle, at, np.zeros(len(pings), dtype=np.int64), 64))
     return out
 
 
@@ -88,7 +88,7 @@ def test_holes_depend_on_what_was_heard_and_not_on_order_repeats_or_batches(ping
     for at in range(0, len(shuffled), size):
         some = shuffled[at : at + size]
         vehicle, time = np.array([v for v, _ in some]), np.array([START + 60.0 * m for _, m in some])
-        changed = other.observe(vehicle, time, 8)
+        changed = bool(list(other.observe(vehicle, time, np.zeros(len(some), dtype=np.int64), 8)))
         now = other.holes(120.0, NONE)
         assert changed or np.array_equal(now, before), "what may have changed is said"
         before, changes = now, changes + changed

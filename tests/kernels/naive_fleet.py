@@ -1,15 +1,26 @@
-"""What streams.kernels.fleet computes, by sorting."""
+"""What streams.kernels.fleet computes, row by row and by looking back."""
 
 
-def newest_rows(rows):
-    """Places of the rows (vehicle, at, rank) that come last for their vehicle, ascending."""
-    order = sorted(range(len(rows)), key=lambda i: rows[i][1:])
-    return sorted({rows[i][0]: i for i in order}.values())
+def newest_yet(rows):
+    """Whether each row (vehicle, at, rank) is at least as great as all before it of its vehicle."""
+    return [all(row[1:] >= other[1:] for other in rows[:i] if other[0] == row[0]) for i, row in enumerate(rows)]
 
 
 def raise_to(level, rows):
     """The levels after rows of (vehicle, value)."""
     return [max([have, *(float(value) for v, value in rows if v == vehicle)]) for vehicle, have in enumerate(level)]
+
+
+def move(rows, least_m):
+    """Of each vehicle the row (vehicle, at, dist, run) with which it moved last; dist None: not known."""
+    last = {}
+    for row in rows:
+        vehicle, _, dist, run = row
+        _, _, before, on = last.get(vehicle, (None, None, None, None))
+        stood = None not in (dist, before) and abs(dist - before) < least_m and run == on
+        if not stood:
+            last[vehicle] = row
+    return last
 
 
 def hear(rows):

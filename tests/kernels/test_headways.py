@@ -64,17 +64,19 @@ class Rings:
             out = (
                 np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size), np.empty(size, np.int64),
                 np.empty(size), np.empty(size, np.int64), np.empty(size, np.bool_), np.empty(size), np.empty(size),
+                np.empty(size, np.int64),
             )  # fmt: skip
             begin, k, lost = kernels.pass_gates(
                 *self.arrays, key, day, vehicle, self.day_gap_s, self.holes, holes, self.hole_s,
-                begin, ring, run, time, revision, gone, *out,
+                begin, ring, run, time, revision, gone, np.arange(len(ring)), *out,
             )  # fmt: skip
             self.lost += lost
             rows += list(zip(*(column[:k].tolist() for column in out), strict=True))
             if begin >= len(ring):
                 break
         self.holes = holes
-        for r, who, at, leader, headway, revision, is_gone, old_time, old_headway in rows:
+        assert [row[-1] for row in rows] == sorted(row[-1] for row in rows), "told in the order of the passings"
+        for r, who, at, leader, headway, revision, is_gone, old_time, old_headway, _ in rows:
             identity = (r, self.runs[who])
             before = self.told.pop(identity, None)
             assert revision > self.revisions.get(identity, -1), "a repeat of an identity has a higher revision"
