@@ -7,6 +7,7 @@ is NaN for a number, -1 for a small integer, None for an id. Zero always means z
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -322,8 +323,8 @@ def encode_parts(spec: Spec, columns: Columns, part: np.ndarray, most: int) -> I
     Yields (part, bytes) in order.
     """
     wire = to_wire(spec, columns)
-    edges = np.flatnonzero(np.diff(part, prepend=-1)).tolist()
-    for begin, end in zip(edges, [*edges[1:], len(part)], strict=True):
+    edges = np.flatnonzero(np.diff(part, prepend=-1, append=-1)).tolist()
+    for begin, end in pairwise(edges):
         for start in range(begin, end, most):
             some = slice(start, min(start + most, end))
             data = {name: values[some] for name, values in wire.items()}
