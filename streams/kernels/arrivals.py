@@ -16,8 +16,9 @@ DWELL_SHARE = 0.3
 APPROACH_MPS = 5.0  # towards a first stop that is still ahead
 PRIOR_PASSAGES = 0.7  # passages that the timetable is worth
 HOUR_PASSAGES = 5.0  # passages that a link's mean is worth in one hour
-NETWORK_PASSAGES = 400.0  # recent factor: network -> neighbours -> link
-NEIGHBOUR_PASSAGES = 12.0
+NETWORK_PASSAGES = 400.0  # of one hour, after which the network is as slow in it as it was seen to be, by half
+RECENT_NETWORK_PASSAGES = 100.0  # recent factor: network -> neighbours -> link
+NEIGHBOUR_PASSAGES = 6.0
 LINK_PASSAGES = 6.0
 RECENT_S = 1800.0  # memory of the recent factor
 LATER_S = 3600.0  # running times are known for now and for so much later, and lie between them in between
@@ -80,7 +81,8 @@ def running_times(
     # a neighbouring hour tells how this link differs, not how slow this hour is
     of_before = net_hour * (net_expected_s[before] + much) / (net_s[before] + much)
     of_after = net_hour * (net_expected_s[after] + much) / (net_s[after] + much)
-    net = (recent_net[0] + NETWORK_PASSAGES * mean) / (recent_net[1] + NETWORK_PASSAGES * mean)
+    of_late = RECENT_NETWORK_PASSAGES * mean
+    net = (recent_net[0] + of_late) / (recent_net[1] + of_late)
     for i in range(n):
         m = prior_s[i]
         link = (sum_s[i] + PRIOR_PASSAGES * m) / (sum_prior_s[i] + PRIOR_PASSAGES * m)

@@ -18,8 +18,8 @@ def running_time(hour, link, links, net, near, weight):
     seen = own["hour"][hour] + sum(own["hour"][s] * f / g for s, g in zip(sides, sides_f, strict=True)) / 2
     planned = own["hour_prior"][hour] + sum(own["hour_prior"][s] for s in sides) / 2
     usual = m * (seen + 5 * m * p * f) / (planned + 5 * m)
-    everywhere = (net["recent"] + 400 * mean) / (net["recent_expected"] + 400 * mean)
-    a, b = 12 * m * everywhere, 12 * m
+    everywhere = (net["recent"] + 100 * mean) / (net["recent_expected"] + 100 * mean)
+    a, b = 6 * m * everywhere, 6 * m
     for other, distance in near.items():
         a += links[other]["recent"] / (1 + distance)
         b += links[other]["recent_expected"] / (1 + distance)
