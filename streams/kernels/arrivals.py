@@ -22,7 +22,8 @@ NEIGHBOUR_PASSAGES = 6.0
 LINK_PASSAGES = 6.0
 RECENT_S = 1800.0  # memory of the recent factor
 LATER_S = 3600.0  # running times are known for now and for so much later, and lie between them in between
-LOW, HIGH = 0.3, 3.5  # a passage is clipped to these multiples of the timetable
+LOW, HIGH = 0.3, 3.0  # a passage is clipped to these multiples of the timetable
+LONG_S = 60.0  # and so much more: a dwell or a red light is as long on a short link as on a long one
 FULL_PASSAGES = 2000.0  # a link's sums are halved here, so that they follow the seasons
 WEIGHT_RIDGE = 20.0  # squared deviations of the factor after which its weight is believed by half
 HOLD_RIDGE = 500.0 * 60.0 * 60.0  # s^2; 500 buses a minute early are believed by half
@@ -117,8 +118,8 @@ def learn(
     fits      (6,) f8 sums of three regressions, changed in place: weight of the recent factor xy, xx; hold xy, xx;
               hold at timepoints xy, xx
 
-    Everything from sum_s on is changed in place. A passage is clipped to [0.3, 3.5] times the timetable, at a
-    timepoint without the wait that is expected of a bus so early.
+    Everything from sum_s on is changed in place. A passage is clipped to 0.3 times the timetable, and to three times
+    and a minute; at a timepoint without the wait that is expected of a bus so early.
     """
     _, _, held = fitted(fits)
     for k in range(len(link)):
@@ -126,11 +127,12 @@ def learn(
         m = prior_s[i]
         e = min(max(early_s[k], 0.0), MOST_EARLY_S) if early_s[k] > 0.0 else 0.0  # NaN: no plan
         raw = seconds[k]
+        longest = HIGH * m + LONG_S
         if timepoint[k] and e > 0.0:
-            fits[4] += (min(raw, HIGH * m + e) - usual[i]) * e
+            fits[4] += (min(raw, longest + e) - usual[i]) * e
             fits[5] += e * e
             raw -= held * e
-        t = min(max(raw, LOW * m), HIGH * m)
+        t = min(max(raw, LOW * m), longest)
         x = factor[i] - 1.0
         fits[0] += (t / usual[i] - 1.0) * x
         fits[1] += x * x

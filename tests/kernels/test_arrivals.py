@@ -284,7 +284,7 @@ def test_a_profile_worked_by_hand():
 def test_passages_are_clipped():
     a = learned()
     learn(a, [(0, 8, NOW, 9999.0, np.nan), (1, 8, NOW, 1.0, np.nan)])
-    assert a["sum_s"].tolist() == [350.0, 30.0, 0.0]
+    assert a["sum_s"].tolist() == [360.0, 30.0, 0.0]  # three times the timetable and a minute
 
 
 def test_an_hour_borrows_half_from_its_neighbours_but_not_across_the_weekend():
