@@ -22,7 +22,7 @@ from streams.engine.hours import falls_due
 from streams.engine.names import Numbers, grown
 from streams.engine.part import CityOutput, CityState, Facts, Observed
 from streams.engine.pending import Pending, Rows
-from streams.engine.running import RunningState, RunningTimes
+from streams.engine.running import OwnSums, Passages, RunningState, RunningTimes
 from streams.engine.terminals import PARKED_S, WAITED_S, Forecasts, Terminals, TerminalState
 from streams.gtfs.calendar import day_start, local_date, zone_of
 from streams.gtfs.network import Network
@@ -56,6 +56,9 @@ _BY_VEHICLE: dict[str, tuple[Any, Any]] = {
     "place_m": (np.float64, np.nan),
     "moved_m": (np.float64, np.nan),
     "moved_at": (np.float64, np.nan),
+    "own_s": (np.float64, 0.0),  # running.OwnSums
+    "own_expected_s": (np.float64, 0.0),
+    "own_at": (np.float64, 0.0),
     "next_run": (np.int64, -1),  # the run that it will be on, while the tracker has not begun it; which one it follows
     "next_of": (np.int64, -1),
     "next_trip": (np.int64, -1),  # what its block says that it will drive
@@ -256,7 +259,9 @@ class Arrivals:
         """Compile the kernels of arrivals."""
         state = self.fresh()
         none, nothing = np.empty(0, dtype=np.int64), np.empty(0)
-        self.running.learn(state.running, none, nothing, nothing, nothing, np.empty(0, np.bool_), 0.0)
+        own = _own(state)
+        self.running.learn(state.running, own, Passages.room(0), 0.0)
+        self.running.own_paces(state.running, own, 0.0, none, np.empty(0, np.bool_))
         self._passages(state, {name: nothing if name in _TIMES else none for name in _READY}, nothing, none, nothing)
         ahead = self._estimate(state, 0.0, Ahead.none())
         self._choose(state, 0.0, ahead)
@@ -283,31 +288,29 @@ class Arrivals:
         trip = city.runs.trip[rows["run"]]
         plan_start, plan_row = self._plan_of(trip, city.runs.day[rows["run"]], rows["pattern"])
         scale = self._scale_of(trip, rows["pattern"])
-        link, ended, seconds, early, timepoint, wait = self._passages(state, rows, plan_start, plan_row, scale)
+        passages, wait = self._passages(state, rows, plan_start, plan_row, scale)
         left = np.flatnonzero((rows["pos"] == 0) & ~np.isnan(rows["departure"]))
         vehicle, run, pattern, departure = (rows[name][left] for name in ("vehicle", "run", "pattern", "departure"))
         self.terminals.learn(state.terminals, vehicle, run, pattern, departure, wait[left])
-        self.running.learn(state.running, link, ended, seconds, early, timepoint, at)
+        self.running.learn(state.running, _own(state), passages, at)
         residuals.resolve(state.residuals, rows["run"], rows["pos"], rows["arrival"])
         residuals.judge(state.residuals, city.runs, at, self._next_pos_of_run(city, state, at))
         state.jam_s = self._jams(city)
 
     def _passages(
         self, state: ArrivalsState, rows: Rows, plan_start: Array, plan_row: Array, scale: Array
-    ) -> tuple[Array, Array, Array, Array, Array, Array]:
+    ) -> tuple[Passages, Array]:
         n = len(rows["vehicle"])
-        link = np.empty(n, np.int64)
-        ended, seconds, early, wait = (np.empty(n) for _ in range(4))
-        timepoint = np.empty(n, np.bool_)
+        room, wait = Passages.room(n), np.empty(n)
         v = state.vehicles
         count = kernel.chain(
             rows["vehicle"], rows["run"], rows["pattern"], rows["pos"], rows["arrival"], rows["departure"],
             rows["determined_at"], plan_start, plan_row, scale, self._plan_departure_s, self._plan_timepoint,
             self._pstop_start, self._pstop_link,
             v["last_run"], v["last_pattern"], v["last_pos"], v["last_arrival"], v["last_departure"], v["last_settled"],
-            v["ended_at"], GAP_S, link, ended, seconds, early, timepoint, wait,
+            v["ended_at"], GAP_S, *room, wait,
         )  # fmt: skip
-        return link[:count], ended[:count], seconds[:count], early[:count], timepoint[:count], wait
+        return Passages(*(each[:count] for each in room)), wait
 
     def _jams(self, city: CityState) -> Array:
         if Congestion.name not in city.parts:
@@ -421,6 +424,8 @@ class Arrivals:
         depart[place[forecasts.vehicle]] = forecasts.leaves  # the others are parked
         stops = self._pstop_start[pattern + 1] - self._pstop_start[pattern]
         next_pos[waiting] = np.where(np.isnan(depart[waiting]), stops[waiting], np.maximum(next_pos[waiting], 1))
+        scale = self._scale_of(trip, pattern)
+        scale *= self.running.own_paces(state.running, _own(state), at, v, waiting)
         stray = fleet.off_route[v] | (np.isnan(fleet.dist_m[v]) & ~layover)
         row_start = np.concatenate([[0], np.cumsum(np.maximum(stops - next_pos, 0))])
         return self._estimate(
@@ -439,7 +444,7 @@ class Arrivals:
                 stray,
                 plan_start,
                 plan_row,
-                self._scale_of(trip, pattern),
+                scale,
                 forecasts,
             ),
         )
@@ -625,6 +630,10 @@ def next_in_block(network: Network) -> Array:
     same = (block[1:] >= 0) & (block[1:] == block[:-1]) & (service[1:] == service[:-1])
     out[order[:-1][same]] = order[1:][same]
     return out
+
+
+def _own(state: ArrivalsState) -> OwnSums:
+    return OwnSums(*(state.vehicles[name] for name in OwnSums._fields))
 
 
 _TIMES = ("arrival", "departure", "determined_at")

@@ -6,7 +6,7 @@ waits for; on a run's first link it begins with the departure, because the wait 
 
 from dataclasses import dataclass, fields
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,30 @@ from streams.kernels import arrivals as kernel
 Array = np.ndarray
 HOURS = 48
 NEAR_LINKS = 4
+
+
+class Passages(NamedTuple):
+    """Links that vehicles have driven, row by row."""
+
+    vehicle: Array
+    link: Array
+    at: Array  # POSIX seconds at its end
+    seconds: Array
+    early_s: Array  # before the planned departure at its start; NaN without a plan
+    timepoint: Array  # whether buses wait for the time there
+
+    @classmethod
+    def room(cls, n: int) -> "Passages":
+        """For `n` passages."""
+        return cls(*(np.empty(n, dtype) for dtype in (np.int64, np.int64, *[np.float64] * 3, np.bool_)))
+
+
+class OwnSums(NamedTuple):
+    """Decaying sums of each vehicle's passages (see kernels/arrivals.py::learn), by row of the fleet."""
+
+    own_s: Array
+    own_expected_s: Array
+    own_at: Array
 
 
 @dataclass(slots=True)
@@ -32,7 +56,7 @@ class RunningState:
     recent_s: Array
     recent_expected_s: Array
     recent_net: Array
-    fits: Array  # regressions for the recent factor's weight and the holds
+    fits: Array  # regressions for the recent factor's weight, the holds, and the weight of own paces
     recent_at: float  # moment of the decaying sums
     usual: Array  # seconds, without the recent factor
     factor: Array
@@ -64,7 +88,7 @@ class RunningTimes:
             recent_s=np.zeros(n),
             recent_expected_s=np.zeros(n),
             recent_net=np.zeros(2),
-            fits=np.zeros(6),
+            fits=np.zeros(8),
             recent_at=0.0,
             usual=self.prior_s.copy(),
             factor=np.ones(n),
@@ -72,27 +96,21 @@ class RunningTimes:
             later=self.prior_s.copy(),
         )
 
-    def learn(
-        self, state: RunningState, link: Array, at: Array, seconds: Array, early_s: Array, timepoint: Array, now: float
-    ) -> None:
-        """Learn passages that are in order of (time, run, stop), then work out the running times of `now`.
-
-        link  i8; at  POSIX seconds at its end; seconds; early_s  before the planned departure at its start, NaN
-        without a plan; timepoint  whether buses wait for the time there.
-        """
+    def learn(self, state: RunningState, own: OwnSums, p: Passages, now: float) -> None:
+        """Learn passages that are in order of (time, run, stop), then work out the running times of `now`."""
         if now > state.recent_at:
             kept = np.exp((state.recent_at - now) / kernel.RECENT_S)
             state.recent_s *= kept
             state.recent_expected_s *= kept
             state.recent_net *= kept
             state.recent_at = now
-        hour = hour_of_day_type(hours_of_week(at, self.timezone)).astype(np.int64)
+        hour = hour_of_day_type(hours_of_week(p.at, self.timezone)).astype(np.int64)
         kernel.learn(
-            link, hour, at, seconds, early_s, timepoint, now, state.usual, state.factor, self.prior_s, state.sum_s,
-            state.sum_prior_s, state.hour_s, state.hour_prior_s, state.net_s, state.net_expected_s, state.recent_s,
-            state.recent_expected_s, state.recent_net, state.fits,
+            p.vehicle, p.link, hour, p.at, p.seconds, p.early_s, p.timepoint, now, state.usual, state.factor,
+            state.expected, self.prior_s, state.sum_s, state.sum_prior_s, state.hour_s, state.hour_prior_s, state.net_s,
+            state.net_expected_s, state.recent_s, state.recent_expected_s, state.recent_net, state.fits, *own,
         )  # fmt: skip
-        weight, _, _ = kernel.fitted(state.fits)
+        weight = kernel.fitted(state.fits)[0]
         state.usual, state.factor, state.expected = self._at(state, now, weight)
         _, _, state.later = self._at(state, now + kernel.LATER_S, weight * np.exp(-kernel.LATER_S / kernel.RECENT_S))
 
@@ -114,7 +132,13 @@ class RunningTimes:
 
     def hold(self, state: RunningState) -> Array:
         """Share of its earliness that a bus waits off at a stop, and at a timepoint, as learned: (2,)."""
-        return np.array(kernel.fitted(state.fits)[1:])
+        return np.array(kernel.fitted(state.fits)[1:3])
+
+    def own_paces(self, state: RunningState, own: OwnSums, at: float, vehicle: Array, waiting: Array) -> Array:
+        """By how much the running times of vehicles are longer than others', as far as that lasts in this city."""
+        weight = kernel.fitted(state.fits)[3]
+        found: Array = kernel.own_paces(at, vehicle, waiting, *own, weight)
+        return found
 
     def learned(self, state: RunningState) -> dict[str, Any]:
         """What outlasts the day, as a tree: sums of the links that have been driven, by what the links are."""

@@ -26,6 +26,10 @@ LOW, HIGH = 0.3, 3.0  # a passage is clipped to these multiples of the timetable
 LONG_S = 60.0  # and so much more: a dwell or a red light is as long on a short link as on a long one
 FULL_PASSAGES = 2000.0  # a link's sums are halved here, so that they follow the seasons
 WEIGHT_RIDGE = 20.0  # squared deviations of the factor after which its weight is believed by half
+OWN_S = 1200.0  # seconds of driving after which a bus's own pace is what it was seen to be, by half
+OWN_RIDGE_S = 150.0  # s times squared deviation; 150 passages of 45 s, a seventh off, are believed by half
+OWN_MOST = 1.5  # the weight of own paces is at most this: OWN_S was taken to be cautious
+OWN_SLOWEST, OWN_QUICKEST = 1.5, 0.7
 HOLD_RIDGE = 500.0 * 60.0 * 60.0  # s^2; 500 buses a minute early are believed by half
 MAX_HOLD = 0.6
 TIMEPOINT_HOLD = 0.75  # at stops where buses wait for the time, before any was seen
@@ -102,28 +106,30 @@ def running_times(
 
 @kernel
 def learn(
-    link, hour, at, seconds, early_s, timepoint, now, usual, factor, prior_s, sum_s, sum_prior_s, hour_s, hour_prior_s,
-    net_s, net_expected_s, recent_s, recent_expected_s, recent_net, fits,
+    vehicle, link, hour, at, seconds, early_s, timepoint, now, usual, factor, expected, prior_s, sum_s, sum_prior_s,
+    hour_s, hour_prior_s, net_s, net_expected_s, recent_s, recent_expected_s, recent_net, fits, own_s, own_expected_s,
+    own_at,
 ):  # fmt: skip
     """Learn from closed passages of links, in their order.
 
-    link      (n,) i8
+    vehicle, link  (n,) i8
     hour      (n,) i8 0..47
     at        (n,) f8 POSIX seconds at the link's end, at or before `now`
     seconds   (n,) f8 arrival to arrival (departure to arrival on the first link)
     early_s   (n,) f8 how long before the planned departure the bus came to the link's first stop; NaN without a plan
     timepoint (n,) bool whether buses wait for the time at that stop
     now       decaying sums are those of this moment (the caller has let them decay to it)
-    usual, factor  (n_links,) f8 of `running_times`, before any of these passages
-    fits      (6,) f8 sums of three regressions, changed in place: weight of the recent factor xy, xx; hold xy, xx;
-              hold at timepoints xy, xx
+    usual, factor, expected  (n_links,) f8 of `running_times`, before any of these passages
+    fits      (8,) f8 sums of four regressions: weight of the recent factor xy, xx; hold xy, xx; hold at timepoints
+              xy, xx; weight of own paces xy, xx
+    own_s, own_expected_s, own_at  (vehicles,) f8 decaying sums of each vehicle's passages, and the time they are of
 
     Everything from sum_s on is changed in place. A passage is clipped to 0.3 times the timetable, and to three times
     and a minute; at a timepoint without the wait that is expected of a bus so early.
     """
-    _, _, held = fitted(fits)
+    _, _, held, _ = fitted(fits)
     for k in range(len(link)):
-        i, h = link[k], hour[k]
+        v, i, h = vehicle[k], link[k], hour[k]
         m = prior_s[i]
         e = min(max(early_s[k], 0.0), MOST_EARLY_S) if early_s[k] > 0.0 else 0.0  # NaN: no plan
         raw = seconds[k]
@@ -157,16 +163,52 @@ def learn(
         recent_expected_s[i] += w * usual[i]
         recent_net[0] += w * t
         recent_net[1] += w * usual[i]
+        own = own_pace(at[k], own_s[v], own_expected_s[v], own_at[v]) - 1.0
+        fits[6] += (t - expected[i]) * own
+        fits[7] += expected[i] * own * own
+        kept = np.exp(-max(at[k] - own_at[v], 0.0) / RECENT_S)
+        own_s[v] = kept * own_s[v] + t
+        own_expected_s[v] = kept * own_expected_s[v] + expected[i]
+        own_at[v] = at[k]
 
 
 @kernel
 def fitted(fits):
-    """From their regressions: weight of the recent factor and strength of the hold, which start at 0, and strength
-    of the hold at timepoints, which GTFS says are kept to."""
+    """From their regressions: weight of the recent factor and strength of the hold, which start at 0, strength of the
+    hold at timepoints, which GTFS says are kept to, and weight of own paces, which starts at 0."""
     weight = min(max(fits[0] / (fits[1] + WEIGHT_RIDGE), 0.0), 1.0)
     hold = min(max(fits[2] / (fits[3] + HOLD_RIDGE), 0.0), MAX_HOLD)
     at_timepoint = (fits[4] + TIMEPOINT_HOLD * TIMEPOINT_RIDGE) / (fits[5] + TIMEPOINT_RIDGE)
-    return weight, hold, min(max(at_timepoint, 0.0), 1.0)
+    own = min(max(fits[6] / (fits[7] + OWN_RIDGE_S), 0.0), OWN_MOST)
+    return weight, hold, min(max(at_timepoint, 0.0), 1.0), own
+
+
+@kernel
+def own_pace(now, own_s, own_expected_s, own_at):
+    """What a bus took for the links behind it over what was expected of any bus there, shrunk to 1; sums as in `learn`.
+
+    A driver who was slow on one trip is slow on the next.
+    """
+    kept = np.exp(-max(now - own_at, 0.0) / RECENT_S)
+    return (kept * own_s + OWN_S) / (kept * own_expected_s + OWN_S)
+
+
+@kernel
+def own_paces(now, vehicle, waiting, own_s, own_expected_s, own_at, weight):
+    """By how much each vehicle's running times are longer than others': (n,) f8.
+
+    vehicle, waiting  (n,) i8, bool: one that waits at its terminal is as quick as any (it leaves the later, the
+                      earlier it came)
+    own_s, own_expected_s, own_at  as in `learn`
+    weight            of `fitted`
+    """
+    out = np.ones(len(vehicle))
+    for k in range(len(vehicle)):
+        if not waiting[k]:
+            v = vehicle[k]
+            pace = 1.0 + weight * (own_pace(now, own_s[v], own_expected_s[v], own_at[v]) - 1.0)
+            out[k] = min(max(pace, OWN_QUICKEST), OWN_SLOWEST)
+    return out
 
 
 @kernel
@@ -303,7 +345,7 @@ def next_stops(pattern, dist_m, gate_seq, stood_s, pstop_start, pstop_dist_m, ps
 def chain(
     vehicle, run, pattern, pos, arrival, departure, settled_at, plan_start, plan_row, scale, plan_departure_s,
     plan_timepoint, pstop_start, pstop_link, last_run, last_pattern, last_pos, last_arrival, last_departure,
-    last_settled, ended_at, most_gap_s, out_link, out_at, out_s, out_early, out_timepoint, out_wait,
+    last_settled, ended_at, most_gap_s, out_vehicle, out_link, out_at, out_s, out_early, out_timepoint, out_wait,
 ):  # fmt: skip
     """Closed stop passings, in order of (arrival, run, stop), to passages of links and waits at terminals.
 
@@ -312,8 +354,8 @@ def chain(
     scale                       (n,) as in `estimate`; passages are told as of a trip of scale 1
     last_*, ended_at            (vehicles,) where each vehicle was last seen, and when its last run ended: in place
     most_gap_s                  a passage whose ends were seen only after a longer silence is left out
-    out_link .. out_timepoint   (n,) filled: link, time at its end, seconds, earliness at its start (NaN no plan) and
-                                whether buses wait for the time there
+    out_vehicle .. out_timepoint  (n,) filled: vehicle, link, time at its end, seconds, earliness at its start (NaN no
+                                plan) and whether buses wait for the time there
     out_wait                    (n,) filled, a row per passing: how long the vehicle had stood between its last run and
                                 this departure from a first stop; NaN for every other passing
 
@@ -334,7 +376,7 @@ def chain(
                     last_settled[v] - (last_arrival[v] if np.isnan(last_departure[v]) else last_departure[v]),
                 )
                 if arrival[k] > start and gap <= most_gap_s:
-                    out_link[n] = pstop_link[first + last_pos[v]]
+                    out_vehicle[n], out_link[n] = v, pstop_link[first + last_pos[v]]
                     out_at[n], out_s[n], out_early[n] = arrival[k], (arrival[k] - start) / scale[k], np.nan
                     out_timepoint[n] = False
                     if plan_row[k] >= 0 and last_pos[v] > 0:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from streams.engine.running import RunningTimes, neighbours
+from streams.engine.running import OwnSums, Passages, RunningTimes, neighbours
 from streams.engine.state import pack, unpack
 from tests.engine import riding
 
@@ -16,15 +16,15 @@ def times(tmp_path_factory):
 def learn(times, state, passages, now=NOW):
     """(link, at, seconds, early)."""
     link, at, seconds, early = zip(*passages, strict=True) if passages else ((),) * 4
-    times.learn(
-        state,
+    passages = Passages(
+        np.zeros(len(link), np.int64),
         np.array(link, np.int64),
         np.array(at, float),
         np.array(seconds, float),
         np.array(early, float),
         np.zeros(len(link), np.bool_),
-        now,
     )
+    times.learn(state, OwnSums(np.zeros(1), np.zeros(1), np.zeros(1)), passages, now)
 
 
 NAN = float("nan")

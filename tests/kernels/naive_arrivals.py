@@ -27,6 +27,13 @@ def running_time(hour, link, links, net, near, weight):
     return usual, factor, usual * (1 + weight * (factor - 1))
 
 
+def own_pace(passages, expected, now):
+    """Seconds taken over seconds expected, those of half an hour ago worth 1/e, and 1,200 s driven as expected."""
+    weights = [math.exp(-(now - at) / 1800) for at, _ in passages]
+    took = sum(w * seconds for w, (_, seconds) in zip(weights, passages, strict=True))
+    return (took + 1200) / (sum(weights) * expected + 1200)
+
+
 def left_of_link(running, length, gone):
     """Seconds left: 45 m in which the dwell passes, the rest evenly."""
     gone = min(max(gone, 0), length)

@@ -213,18 +213,20 @@ def learned(n=3):
         "prior_s": np.full(n, 100.0), "sum_s": np.zeros(n), "sum_prior_s": np.zeros(n),
         "hour_s": np.zeros((n, 48), np.float32), "hour_prior_s": np.zeros((n, 48), np.float32),
         "net_s": np.zeros(48), "net_expected_s": np.zeros(48), "recent_s": np.zeros(n),
-        "recent_expected_s": np.zeros(n), "recent_net": np.zeros(2), "fits": np.zeros(6),
+        "recent_expected_s": np.zeros(n), "recent_net": np.zeros(2), "fits": np.zeros(8), "own_s": np.zeros(2),
+        "own_expected_s": np.zeros(2), "own_at": np.zeros(2),
     }  # fmt: skip
 
 
-def learn(a, passages, now=NOW, usual=None, factor=None):
-    """(link, hour, at, seconds, early[, at a timepoint])."""
+def learn(a, passages, now=NOW, usual=None, factor=None, vehicle=0):
+    """(link, hour, at, seconds, early[, at a timepoint]); expected is what the timetable says."""
     n = len(a["prior_s"])
     passages = [(*p, False)[:6] for p in passages]
     link, hour, at, seconds, early, timepoint = (np.array(c, float) for c in zip(*passages, strict=True))
     kernel.learn(
-        link.astype(np.int64), hour.astype(np.int64), at, seconds, early, timepoint > 0, now,
-        a["prior_s"].copy() if usual is None else usual, np.ones(n) if factor is None else factor, *a.values(),
+        np.full(len(passages), vehicle), link.astype(np.int64), hour.astype(np.int64), at, seconds, early,
+        timepoint > 0, now, a["prior_s"].copy() if usual is None else usual, np.ones(n) if factor is None else factor,
+        a["prior_s"].copy(), *a.values(),
     )  # fmt: skip
 
 
@@ -233,7 +235,7 @@ def times(a, hour=8, near=None, weight=0.0):
     near = near or [{} for _ in range(n)]
     start = np.cumsum([0] + [len(each) for each in near]).astype(np.int64)
     return kernel.running_times(
-        hour, *[v for name, v in a.items() if name != "fits"], start,
+        hour, *[v for name, v in a.items() if name != "fits" and not name.startswith("own")], start,
         np.array([o for each in near for o in each], np.int64),
         np.array([1 / (1 + d) for each in near for d in each.values()], float), weight,
     )  # fmt: skip
@@ -335,11 +337,57 @@ def test_the_hold_at_timepoints_is_learned_apart_and_is_no_running_time():
     assert kernel.fitted(a["fits"])[2] == pytest.approx(0.75)
     for _ in range(100):
         learn(a, [(0, 8, NOW, 100.0 + 0.5 * 200, 200.0, True)] * 30)
-    assert kernel.fitted(a["fits"])[1:] == pytest.approx((0.0, 0.5), abs=0.02)
+    assert kernel.fitted(a["fits"])[1:3] == pytest.approx((0.0, 0.5), abs=0.02)
     assert a["sum_s"][0] / a["sum_prior_s"][0] == pytest.approx(1.0, abs=0.05)
     late = learned()
     learn(late, [(0, 8, NOW, 300.0, -60.0, True), (0, 8, NOW, 300.0, np.nan, True)] * 1000)
     assert kernel.fitted(late["fits"])[2] == pytest.approx(0.75)
+
+
+def own_pace(a, vehicle=0, now=NOW):
+    return kernel.own_pace(now, a["own_s"][vehicle], a["own_expected_s"][vehicle], a["own_at"][vehicle])
+
+
+@given(st.lists(st.tuples(st.floats(0, 7200), st.floats(30, 360)), min_size=1, max_size=9), st.floats(0, 7200))
+def test_an_own_pace_is_that_of_the_formula(passages, later):
+    passages = sorted(passages)
+    a = learned()
+    for ago in range(0, len(passages), 3):  # in what portions they are learned does not matter
+        learn(a, [(0, 8, NOW + at, seconds, np.nan) for at, seconds in passages[ago : ago + 3]], now=NOW + 7200)
+    want = naive.own_pace(passages, 100.0, 7200 + later)
+    assert own_pace(a, now=NOW + 7200 + later) == pytest.approx(want)
+    assert own_pace(a, vehicle=1) == 1.0
+
+
+def test_own_paces_earn_their_weight():
+    """Where who was slow stays slow it is expected to be; where one passage tells nothing of the next, not."""
+    rng = np.random.default_rng(5)
+    for lasts, low, high in ((True, 0.8, 1.5), (False, 0.0, 0.2)):
+        a = learned()
+        for driver in range(200):
+            slow = rng.choice([0.8, 1.25])
+            for k in range(12):
+                pace = slow if lasts else rng.choice([0.8, 1.25])
+                learn(a, [(0, 8, NOW + 40_000 * driver + 100 * k, 100 * pace, np.nan)], now=NOW)
+        assert low <= kernel.fitted(a["fits"])[3] <= high
+
+
+def test_the_wait_at_a_timepoint_is_no_slow_driving():
+    a = learned()
+    learn(a, [(0, 8, NOW, 175.0, 100.0, True)])
+    assert own_pace(a) == pytest.approx(1.0)
+
+
+def test_own_paces_lengthen_the_way_of_buses_under_way():
+    a = learned()
+    learn(a, [(0, 8, NOW, 200.0, np.nan)] * 12)
+    waiting = np.array([False, True, False])
+    vehicle = np.array([0, 0, 1])
+    own = (a["own_s"], a["own_expected_s"], a["own_at"])
+    assert kernel.own_paces(NOW, vehicle, waiting, *own, 1.0) == pytest.approx([1.5, 1.0, 1.0])
+    assert kernel.own_paces(NOW, vehicle, waiting, *own, 0.5) == pytest.approx([1.25, 1.0, 1.0])
+    assert kernel.own_paces(NOW, vehicle, waiting, *own, 0.0) == pytest.approx([1.0, 1.0, 1.0])
+    assert kernel.own_paces(NOW, vehicle, waiting, *own, 1.5)[0] == 1.5  # and no further
 
 
 # --- passages
@@ -359,16 +407,17 @@ class Line:
         vehicle, run, pos, arrival, departure, *_ = zip(*rows, strict=True)
         settled = [r[5] if len(r) > 6 else (r[3] if np.isnan(r[4]) else r[4]) for r in rows]
         n = len(rows)
-        link, out, wait = np.empty(n, np.int64), [np.empty(n) for _ in range(3)], np.empty(n)
+        by, link, out, wait = np.empty(n, np.int64), np.empty(n, np.int64), [np.empty(n) for _ in range(3)], np.empty(n)
         self.timepoint = np.empty(n, np.bool_)
         count = kernel.chain(
             np.array(vehicle), np.array(run), np.zeros(n, np.int64), np.array(pos), np.array(arrival, float),
             np.array(departure, float), np.array(settled, float), np.full(n, 0.0),
             np.full(n, 0 if planned else -1, np.int64), np.full(n, scale), np.array([0.0, 100, 200, 300]),
             np.array([False, False, True, False]), np.array([0, 4]), np.array([0, 1, 2, -1]), *self.last, *self.times,
-            120.0, link, *out, self.timepoint, wait,
+            120.0, by, link, *out, self.timepoint, wait,
         )  # fmt: skip
         self.timepoint = self.timepoint[:count]
+        self.by = by[:count].tolist()
         self.waits += wait[~np.isnan(wait)].tolist()
         return [
             (int(a), *(float(v) for v in rest))
@@ -382,6 +431,12 @@ NAN = float("nan")
 def test_passages_run_from_arrival_to_arrival_the_first_from_departure():
     got = Line().feed([(0, 7, 0, 0.0, 50.0), (0, 7, 1, 150.0, 170.0), (0, 7, 2, 260.0, 260.0)])
     assert [row[:3] for row in got] == [(0, 150.0, 100.0), (1, 260.0, 110.0)]
+
+
+def test_a_passage_is_of_its_vehicle():
+    line = Line()
+    line.feed([(0, 7, 1, 0.0, 0.0), (1, 8, 1, 20.0, 20.0), (1, 8, 2, 110.0, 110.0), (0, 7, 2, 150.0, 150.0)])
+    assert line.by == [1, 0]
 
 
 def test_a_passage_knows_whether_it_began_at_a_timepoint_of_its_plan():
