@@ -10,6 +10,7 @@ hour.
 import math
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from streams.engine.terminals import PARKED_S, WAITED_S, Forecasts, Terminals, T
 from streams.gtfs.calendar import day_start, local_date, zone_of
 from streams.gtfs.network import Network
 from streams.kernels import arrivals as kernel
+from streams.kernels.gates import START_AFTER_LAYOVER_M, START_SHARE
 from streams.messages import Columns
 from streams.settings import Settings
 
@@ -106,6 +108,7 @@ class Arrivals:
         self._trips = Numbers(network.trip_ix)
         self._trip_scale = trip_scales(network, self.running.prior_s)
         self._next_in_block = next_in_block(network)
+        self._start_gate = start_gates(network)
         # where nothing follows, a bus that waits with the pattern it has driven waits at the end of it
         self._ends = (network.pattern_partner_ix < 0) & ~network.pattern_is_loop
         names = {
@@ -337,7 +340,7 @@ class Arrivals:
             & ((kind == IN_SERVICE) | (kind == LAYOVER) | (kind < 0))
         )
         ended = np.flatnonzero(active & (kind == LAYOVER) & (fleet.run[:n] < 0) & (fleet.gate_run[:n] >= 0))
-        ended = ended[self._ends[fleet.pattern[ended]]]
+        ended = ended[self._ends[fleet.pattern[ended]] & ~self._false_start(city, ended)]
         active[ended[city.runs.pattern[fleet.gate_run[ended]] == fleet.pattern[ended]]] = False
         begins = active & (fleet.run[:n] < 0)
         mine["next_run"][:n][~begins] = -1
@@ -345,28 +348,40 @@ class Arrivals:
         v = np.flatnonzero(active)
         return v, np.where(fleet.run[v] >= 0, fleet.run[v], mine["next_run"][v])
 
+    def _false_start(self, city: CityState, v: Array) -> Array:
+        """Whether what these vehicles, which wait, were on last was a false start of the run that they wait for."""
+        fleet, pattern = city.fleet, city.fleet.pattern[v]
+        found: Array = (fleet.gate_run[v] >= 0) & (fleet.gate_run[v] == fleet.last_run[v])
+        found &= fleet.gate_seq[v] <= self._start_gate[pattern]
+        found[found] = city.runs.pattern[fleet.gate_run[v[found]]] == pattern[found]
+        return found
+
     def _begin(self, city: CityState, state: ArrivalsState, at: float, v: Array) -> None:
-        """Name the runs that vehicles are about to begin, as the tracker will: the day's next number."""
+        """Name the runs that vehicles are about to begin, as the tracker will: the day's next number.
+
+        Or the last one again, if that was a false start: then the bus went no farther than one moves about that waits.
+        """
         fleet, mine, runs = city.fleet, state.vehicles, city.runs
         now = local_date(at, self._zone)
         # whoever waits overnight begins the next day's first run
-        anew = (mine["next_run"][v] < 0) | (mine["next_of"][v] != fleet.gate_run[v])
-        known = ~anew & ~(at - fleet.gate_time[v] < WAITED_S)
+        anew = (mine["next_run"][v] < 0) | (mine["next_of"][v] != fleet.last_run[v])
+        known = ~anew & ~(at - fleet.last_time[v] < WAITED_S)
         anew[known] = runs.day[mine["next_run"][v[known]]] != now.toordinal()
         v = v[anew]
         if not len(v):
             return
-        before = fleet.gate_run[v]
+        before = fleet.last_run[v]
         today = now.isoformat()
         ids = np.empty(len(v), dtype=object)
-        for k, (vehicle, run, passed) in enumerate(
-            zip(v.tolist(), before.tolist(), fleet.gate_time[v].tolist(), strict=True)
+        again = self._false_start(city, v).tolist()
+        for k, (vehicle, run, seen) in enumerate(
+            zip(v.tolist(), before.tolist(), fleet.last_time[v].tolist(), strict=True)
         ):
             day, number = today, 0
             if run >= 0:
                 head, _, tail = str(runs.names.name(run)).rpartition(":")
-                if at - passed < WAITED_S or head[:10] == today:
-                    day, number = head[:10], int(tail)
+                if at - seen < WAITED_S or head[:10] == today:
+                    day, number = head[:10], int(tail) - again[k]
             ids[k] = f"{day}:{fleet.names.name(vehicle)}:{number + 1}"
         unknown = np.full(len(v), -1, dtype=np.int64)
         mine["next_run"][v] = runs.observe(ids, v, unknown, np.full(len(v), None, dtype=object), self._trips)
@@ -379,7 +394,8 @@ class Arrivals:
 
     def _next_stops(self, city: CityState, v: Array, run: Array, dist_m: Array, stood_s: Array) -> Array:
         fleet = city.fleet
-        gate_seq = np.where(fleet.gate_run[v] == run, fleet.gate_seq[v], -1)
+        begun = (fleet.gate_run[v] == run) & (fleet.run[v] == run)  # what a false start passed is not behind it
+        gate_seq = np.where(begun, fleet.gate_seq[v], -1)
         found: Array = kernel.next_stops(
             fleet.pattern[v], dist_m, gate_seq, stood_s, self._pstop_start, self._pstop_dist_m, self._pstop_gate_seq
         )
@@ -620,6 +636,15 @@ def trip_scales(network: Network, prior_s: Array) -> Array:
     own = network.trip_time_arrival_s[last].astype(np.float64) - network.trip_time_departure_s[first]
     scale: Array = own / np.maximum(of_pattern[network.trip_pattern_ix], 1.0)
     return np.where(own > 0.0, np.clip(scale, 0.5, 2.0), 1.0)
+
+
+def start_gates(network: Network) -> Array:
+    """The last gate of each pattern that a vehicle may have passed which only moved about at the start."""
+    out = np.empty(len(network.pattern_ids), dtype=np.int64)
+    for p, (lo, end) in enumerate(pairwise(network.pgate_start.tolist())):
+        along = network.pgate_dist_m[lo:end] - network.pgate_dist_m[lo]
+        out[p] = np.searchsorted(along, min(START_AFTER_LAYOVER_M, START_SHARE * along[-1]), side="right") - 1
+    return out
 
 
 def next_in_block(network: Network) -> Array:

@@ -113,7 +113,7 @@ class City:
     """The stage behind `positions` (see stage.py)."""
 
     name = "city"
-    version = 8
+    version = 9
     source = "positions"
 
     def __init__(
@@ -399,7 +399,7 @@ class City:
         fleet, runs = state.fleet, state.runs
         n = len(fleet)
         vehicle_used = at - fleet.news[:n] < FORGET_VEHICLE_S
-        in_use = [fleet.run[:n][vehicle_used], fleet.gate_run[:n][vehicle_used]]
+        in_use = [of[:n][vehicle_used] for of in (fleet.run, fleet.last_run, fleet.gate_run)]
         in_use += [part.runs_in_use(state.parts[part.name]) for part in self.parts]
         run_used = np.zeros(len(runs) + 1, dtype=np.bool_)
         for numbers in in_use:

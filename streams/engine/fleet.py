@@ -22,6 +22,8 @@ _COLUMNS: dict[str, tuple[Any, Any]] = {
     "news": (np.float64, np.nan),  # record time of the last row of this vehicle
     "pattern": (np.int64, -1),
     "run": (np.int64, -1),
+    "last_run": (np.int64, -1),  # the last one that any position was of; `run` is of the newest
+    "last_time": (np.float64, np.nan),  # event time of that position
     "dist_m": (np.float64, np.nan),  # along the pattern's shape; NaN unless on route
     "trip_type": (np.int8, -1),  # place in TRIP_TYPES
     "off_route": (np.bool_, False),
@@ -39,6 +41,8 @@ class Fleet:
     news: Array
     pattern: Array
     run: Array
+    last_run: Array
+    last_time: Array
     dist_m: Array
     trip_type: Array
     off_route: Array
@@ -82,6 +86,9 @@ class Fleet:
         self.run[v] = run[row]
         self.pattern[v] = pattern[row]
         self.trip_type[v] = _TRIP_TYPE.of(positions["trip_type"][row], self.trip_type[v])
+        on = np.flatnonzero(run >= 0)
+        row = on[raise_to(self.last_time, vehicle[on], positions["timestamp"][on])]
+        self.last_run[vehicle[row]] = run[row]
         return newest
 
     def passed(self, passings: Columns, vehicle: Array, run: Array) -> None:
@@ -116,7 +123,7 @@ class Fleet:
     def renumber_runs(self, run: Array) -> None:
         """Runs get new numbers: `run[old]`."""
         n = len(self)
-        for column in (self.run, self.gate_run):
+        for column in (self.run, self.last_run, self.gate_run):
             known = column[:n] >= 0
             column[:n][known] = run[column[:n][known]]
 

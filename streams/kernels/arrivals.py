@@ -359,7 +359,8 @@ def chain(
     out_wait                    (n,) filled, a row per passing: how long the vehicle had stood between its last run and
                                 this departure from a first stop; NaN for every other passing
 
-    Returns how many passages there are. A stop that comes again (with its departure) is taken once.
+    Returns how many passages there are. A stop that comes again (with its departure) is taken once; a run that comes
+    to an earlier stop afterwards had made a false start.
     """
     n = 0
     for k in range(len(vehicle)):
@@ -367,7 +368,7 @@ def chain(
         out_wait[k] = np.nan
         first = pstop_start[pattern[k]]
         if last_run[v] == run[k]:
-            if pos[k] < last_pos[v]:
+            if pos[k] < last_pos[v] and not arrival[k] > last_arrival[v]:
                 continue
             if pos[k] == last_pos[v] + 1:
                 start = last_departure[v] if last_pos[v] == 0 else last_arrival[v]

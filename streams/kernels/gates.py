@@ -105,7 +105,9 @@ def facts(capacity: int) -> Facts:
 BEFORE_STOP_M = 35.0  # a vehicle that stands this far before a stop's place serves it: queues, long platforms
 BEYOND_STOP_M = 25.0  # and this far beyond
 START_AFTER_LAYOVER_M = 500.0  # the same, if the vehicle was seen waiting: recognising the start takes some pings
+START_SHARE = 0.5  # and of a short pattern no more than this
 END_AT_LAYOVER_M = 300.0  # one that waits at the terminal has been at the last stop, though it turned off before it
+GOES_ON_S = 60.0  # one that waits near its start again for no longer may have been held up there
 RESTART_M = 150.0  # a step back farther than this is another run
 FULL_CELL_M = 10.0  # shorter pieces of a cell say nothing of its pace
 PULL_AWAY_MPS = 4.0  # at least, when a vehicle moves off
@@ -297,7 +299,22 @@ def _stop_between(ff, fi, tables, facts, to, from_m, from_t, to_m, to_t, t):
 
 
 @inner
-def _start_run(ff, fi, tables, times, facts, to, p, dist_m, speed_mps, reported_trip, t, way, first, n):
+def _taken_back(ff, fi, prm, p, day, trip, t):
+    """Whether the vehicle's last run was a false start of what begins at `t`: it keeps its number then, this once.
+
+    Only when no late ping can bring the false start back: what was told of it has been withdrawn (tracking.py).
+    """
+    if np.floor(t) - prm.lateness_s <= ff[VOIDED_T] or day != fi[RUN_DAY] or trip != fi[RUN_TRIP]:
+        return False
+    at = VOID + VOID_WIDTH * ((fi[VOIDS] + VOIDS_KEPT - 1) % VOIDS_KEPT)
+    if fi[at] != day or fi[at + 1] != fi[RUN_N] or fi[at + 2] != p or fi[at + 3] != fi[RUN_GATE]:
+        return False
+    fi[at + 1] = 0
+    return True
+
+
+@inner
+def _start_run(ff, fi, tables, times, prm, facts, to, p, dist_m, speed_mps, reported_trip, t, way, first, n):
     """A run begins, seen first at the oldest of the places way[first:n] that led along `p` to `dist_m` at `t`."""
     seen_m, seen_t = dist_m, t
     if first < n:
@@ -318,7 +335,8 @@ def _start_run(ff, fi, tables, times, facts, to, p, dist_m, speed_mps, reported_
     if day > fi[LAST_DAY]:
         fi[LAST_DAY] = day
         fi[RUN_N] = 0
-    fi[RUN_N] += 1
+    if not _taken_back(ff, fi, prm, p, day, trip, t):
+        fi[RUN_N] += 1
     fi[RUN_DAY] = day
     fi[RUN_TRIP] = trip
     fi[RUN_PATTERN] = p
@@ -413,7 +431,10 @@ def _move(ff, fi, tables, prm, facts, to, dist_m, t):
 
 @inner
 def _void(ff, fi, day, number, pattern, gate, t):
-    """Passings of a run from `gate` on are another run's, or none: `tracking` withdraws them once that is final."""
+    """Passings of a run from `gate` on are another run's, or none: `tracking` withdraws them once that is final.
+
+    That is one lateness later, so VOID_EVERY_S must not be less.
+    """
     at = VOID + VOID_WIDTH * (fi[VOIDS] % VOIDS_KEPT)
     fi[at], fi[at + 1], fi[at + 2], fi[at + 3], fi[at + 4] = day, number, pattern, gate, fi[NEXT_GATE]
     fi[VOIDS] += 1
@@ -427,7 +448,20 @@ def _left_the_start(ff, fi, tables):
     lo, end = tables.i[tables.at[PGATE_START] + p], tables.i[tables.at[PGATE_START] + p + 1]
     first_m = tables.f[tables.at[PGATE_DIST_M] + lo]
     length = tables.f[tables.at[PGATE_DIST_M] + end - 1] - first_m
-    return fi[RUN_GATE] > 0 or ff[RUN_D] - first_m > min(START_AFTER_LAYOVER_M, 0.5 * length)
+    return fi[RUN_GATE] > 0 or ff[RUN_D] - first_m > min(START_AFTER_LAYOVER_M, START_SHARE * length)
+
+
+@inner
+def _take_back(ff, fi, tables, prm, facts, to, t):
+    """A vehicle that waits at its terminal had not begun the run that it seemed to be on."""
+    if fi[RUN_PATTERN] < 0 or t - ff[VOIDED_T] < VOID_EVERY_S:
+        return
+    if _visiting(ff, fi):
+        _depart(ff, fi, facts, to, ff[RUN_T], t)
+    _void(ff, fi, fi[RUN_DAY], fi[RUN_N], fi[RUN_PATTERN], fi[RUN_GATE], t)
+    before = fi[LAST_TRIP]
+    end_run(ff, fi, tables, facts, to, t, -1.0, prm.gap_s)  # not even of a short pattern has it reached the end
+    fi[LAST_TRIP] = before  # what was not driven is still to be driven
 
 
 @inner
@@ -532,24 +566,29 @@ def follow(state, s, t, said, reported_trip, tables, prm, times, way, n, facts, 
             return
         on = fi[RUN_PATTERN] == p and _within_reach(ff, fi, prm, dist, t)
         if on or (fi[RUN_PATTERN] != p and _turns_into(ff, fi, tables, times, prm, p, dist, reported_trip, t)):
+            fi[WAITED] = 0
             _move(ff, fi, tables, prm, facts, to, dist, t)
         else:
+            if fi[WAITED] == 1:
+                _take_back(ff, fi, tables, prm, facts, to, t)
             old, day, number = fi[RUN_PATTERN], fi[RUN_DAY], fi[RUN_N]
             first, gate = _recognised(ff, fi, tables, prm, way, n, p, dist, t)
             moved = gate < fi[NEXT_GATE]
             end_run(ff, fi, tables, facts, to, t, START_M, prm.gap_s)
             if moved:
                 _void(ff, fi, day, number, old, gate, t)
-            _start_run(ff, fi, tables, times, facts, to, p, dist, said[P_SPEED], reported_trip, t, way, first, n)
+            _start_run(ff, fi, tables, times, prm, facts, to, p, dist, said[P_SPEED], reported_trip, t, way, first, n)
     elif phase == LAYOVER:
-        if fi[RUN_PATTERN] >= 0 and not _left_the_start(ff, fi, tables) and t - ff[VOIDED_T] >= VOID_EVERY_S:
-            if _visiting(ff, fi):
-                _depart(ff, fi, facts, to, ff[RUN_T], t)
-            _void(ff, fi, fi[RUN_DAY], fi[RUN_N], fi[RUN_PATTERN], fi[RUN_GATE], t)
-        end_run(ff, fi, tables, facts, to, t, END_AT_LAYOVER_M, prm.gap_s)
+        if fi[RUN_PATTERN] >= 0 and not _left_the_start(ff, fi, tables):
+            if t - ff[RUN_T] >= GOES_ON_S:
+                _take_back(ff, fi, tables, prm, facts, to, t)
+        else:
+            end_run(ff, fi, tables, facts, to, t, END_AT_LAYOVER_M, prm.gap_s)
         fi[WAITED] = 1
         ff[IDLE_T] = t
     elif phase in (DEADHEAD, AT_BASE) or (fi[RUN_PATTERN] >= 0 and t - ff[RUN_T] > prm.forget_s):
+        if fi[WAITED] == 1:
+            _take_back(ff, fi, tables, prm, facts, to, t)
         end_run(ff, fi, tables, facts, to, t, START_M, prm.gap_s)
         fi[WAITED] = 0
         ff[IDLE_T] = t

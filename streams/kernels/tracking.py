@@ -57,6 +57,7 @@ from streams.kernels.gates import (
 )
 from streams.kernels.matching import (
     IN_SERVICE,
+    LAYOVER,
     MAX_BEAM,
     NEXT_GATE,
     NF,
@@ -295,7 +296,7 @@ def _advance(
     row[R_DIST], row[R_OFFSET] = np.nan, said[P_OFFSET]
     row[R_PROBABILITY], row[R_SPEED], row[R_SINCE] = said[P_PROBABILITY], said[P_SPEED], t - said[P_LASTED]
     p = fi[RUN_PATTERN]
-    if p < 0 or p != said[P_PATTERN]:
+    if p < 0 or p != said[P_PATTERN] or said[P_PHASE] == LAYOVER:
         return code
     row[R_DAY], row[R_NUMBER], row[R_TRIP], row[R_START] = fi[RUN_DAY], fi[RUN_N], fi[RUN_TRIP], ff[RUN_START]
     on_route = said[P_OFF] == 0
@@ -551,8 +552,13 @@ def _tell_traversals(facts, v, record, revision):
 
 
 @inner
-def _withdraw_void(facts, ff, fi, tally, until, v, record):
-    """Tell that passings are void, now that no late ping can change it: later than what is closed (`until`)."""
+def _withdraw_void(facts, ff, fi, tally, final, until, v, record):
+    """Tell that passings are void, if that is from before `final`: no late ping can change it then.
+
+    It is determined later than what is closed (`until`). A passing told after it may have the same identity.
+    """
+    if tally[v, VOIDED] >= fi[VOIDS] or not ff[VOIDED_T] < final:
+        return
     tally[v, VOIDED] = max(tally[v, VOIDED], fi[VOIDS] - VOIDS_KEPT)
     while tally[v, VOIDED] < fi[VOIDS]:
         at = VOID + VOID_WIDTH * (tally[v, VOIDED] % VOIDS_KEPT)
@@ -566,6 +572,7 @@ def _withdraw_void(facts, ff, fi, tally, until, v, record):
             row[F_TRIP], row[F_RELATION], row[F_UPDATE] = -1, SCHEDULED, 0
             row[F_ARRIVAL] = row[F_DEPARTURE] = np.nan
             row[F_DETERMINED] = max(ff[VOIDED_T], until + 0.01)
+    tally[v, REVISION] += 1
 
 
 @inner
@@ -643,9 +650,8 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
                         if facts.counts[TOLD, 0] + room[0] > facts.passings.shape[1]:
                             return i  # the grid has not moved on: those that are left come with the next call
                         head = STATES * v + HEAD
-                        _withdraw_void(
-                            facts, fleet.state.ff[head], fleet.state.fi[head], tally, clock[v, UNTIL], v, record
-                        )
+                        ff, fi = fleet.state.ff[head], fleet.state.fi[head]
+                        _withdraw_void(facts, ff, fi, tally, np.inf, clock[v, UNTIL], v, record)
                         clock[v, UNTIL] = until
                         _close(out, v, record, until)
                         _tell_judged(fleet, v, np.inf, record, rows)
@@ -680,6 +686,9 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
         # What follows is a little machine, so that there is one place that moves a filter state on.
         base, middle, head = STATES * v + BASE, STATES * v + MID, STATES * v + HEAD
         late = twin or at < tally[v, RINGED]
+        if not late:  # before anything new is told
+            ff, fi = fleet.state.ff[head], fleet.state.fi[head]
+            _withdraw_void(facts, ff, fi, tally, second - prm.lateness_s, clock[v, UNTIL], v, record)
         task = _MAKE_ROOM if tally[v, RINGED] == RING and not twin else _ADMIT
         q = end = told = 0
         state, s, row_list, fact_list = fleet.state, head, TOLD, TOLD
@@ -702,7 +711,6 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
                     _judge(fleet, v, q, code)
                 q += 1
             if task == _MAKE_ROOM:
-                _withdraw_void(facts, state.ff[s], state.fi[s], tally, clock[v, UNTIL], v, record)
                 _drop(fleet, v, 1, place)
                 tally[v, MIDDLE] = max(0, tally[v, MIDDLE] - 1)
                 at -= 1
@@ -768,7 +776,6 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
         if many == 0 or ring_f[v, many - 1, TIME] < final:
             if many > 0:
                 _copy(fleet.state, middle, fleet.state, base)
-                _withdraw_void(facts, fleet.state.ff[base], fleet.state.fi[base], tally, clock[v, UNTIL], v, record)
                 _drop(fleet, v, many, place)
             _copy(fleet.state, head, fleet.state, middle)
             tally[v, MIDDLE] = tally[v, RINGED]

@@ -14,7 +14,8 @@ from streams.engine.congestion import Congestion
 from streams.kernels import turns as kernel_turns
 from streams.kernels import waits as kernel_waits
 from streams.settings import Settings
-from tests.engine import riding
+from tests.drawing import draw
+from tests.engine import pinging, riding
 from tests.engine.riding import MIDNIGHT
 
 SETTINGS = Settings()
@@ -405,6 +406,17 @@ def test_a_bus_that_was_on_no_run_begins_with_the_first_of_the_day(network):
     assert left(rows, EIGHT + 15, 1) > 240  # five minutes is what anybody waits before anything is known
 
 
+def test_a_run_that_passed_no_gate_has_had_its_number_too(network):
+    seen = riding.records(network, [riding.ride(network, "A", EIGHT, 120.0, run=1)], until=EIGHT + 20)
+    for _, columns in seen:
+        columns["passings"] = messages.take(columns["passings"], np.empty(0, np.int64))
+    ride = riding.ride(network, "A", EIGHT + 500, 120.0, run=2, layover_until=EIGHT + 500)
+    ride.time[0] = EIGHT + 100
+    seen = [(t, columns) for t, columns in seen if t < EIGHT + 50]
+    rows, _ = run(network, seen + list(unnamed(riding.records(network, [ride]))))
+    assert {row["trip_id_performed"] for row in rows if row["made_at"] > EIGHT + 110} == {ride.run_id}
+
+
 def test_what_was_wrong_about_the_next_run_is_taken_back(network):
     """The tracker names it otherwise (it saw a run in between that it withdrew)."""
     ride = riding.ride(network, "A", EIGHT + 500, 120.0, run=4, layover_until=EIGHT + 500)
@@ -519,6 +531,27 @@ def test_the_next_run_has_its_own_ids_and_the_old_one_is_withdrawn(network):
     gone = [row for row in rows if np.isnan(row["arrival_p50"]) and row["made_at"] > EIGHT + 600]
     assert gone[0]["trip_id_performed"] == "2023-11-20:A:1"
     assert gone[0]["scheduled_stop_sequence"] == 5
+
+
+def test_a_bus_that_made_a_false_start_is_told_under_the_id_that_it_leaves_with():
+    street, drawing = draw("A-----B-----------C----------------D", routes={"R": "ABCD"}, metres_per_char=70)
+    begin = pinging.seven(street)
+    waits = pinging.stand(drawing.at("A"), begin, 300.0, route_id="R")
+    creep = pinging.ride(drawing, "R", begin + 300.0, to_m=90.0, speed_mps=2.0, route_id="R")
+    bay = pinging.stand(drawing.along("R", 90.0), begin + 350.0, 600.0, route_id="R")
+    goes = pinging.ride(drawing, "R", begin + 950.0, from_m=90.0, route_id="R")
+    track = pinging.tracker(street)
+    tracked, records = track.fresh(0), []
+    for ping in [*waits, *creep, *bay, *goes]:
+        facts, _ = track.advance(tracked, pinging.columns([ping]), ping["timestamp"] + 1.0)
+        records.append((ping["timestamp"] + 1.0, facts))
+    void = [t for t, facts in records if facts["passings"]["withdrawn"].any()]
+    assert begin + 350.0 < void[0] < begin + 500.0
+    rows, _ = run(street, records)
+    assert {row["trip_id_performed"] for row in held(rows)} == {"2026-03-10:bus:1"}
+    for now in np.arange(begin + 60.0, goes[-1]["timestamp"] - 60.0, 30.0):
+        assert 4 in at(rows, now, "bus")
+    assert set(at(rows, begin + 900.0, "bus")) == {2, 3, 4}  # it has not passed B
 
 
 def test_nothing_is_said_of_buses_that_carry_nobody(network):

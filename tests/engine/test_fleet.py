@@ -7,11 +7,11 @@ from streams.engine.fleet import IN_SERVICE, LAYOVER, Fleet
 from tests.engine.driving import columns
 
 
-def observe(fleet, rows, record_time=0.0):
+def observe(fleet, rows, record_time=0.0, run=None):
     positions = columns(messages.POSITION, rows)
     vehicle = fleet.intern(positions["vehicle_id"])
     pattern = np.zeros(len(rows), dtype=np.int64)
-    run = np.arange(len(rows))
+    run = np.arange(len(rows)) if run is None else np.array(run)
     fleet.observe(np.full(len(rows), record_time), positions, vehicle, run, pattern)
 
 
@@ -52,6 +52,14 @@ def test_order_and_batches_do_not_matter(rows, batch):
         observe(fleet, rows[start : start + batch])
     for v in (fleet.names.find("a"), fleet.names.find("b")):
         assert (fleet.timestamp[v], fleet.revision[v], fleet.dist_m[v]) == (3.0, 1, 4.0)
+
+
+def test_the_last_run_is_remembered_while_it_waits():
+    fleet = Fleet()
+    observe(fleet, [row("a", 1.0), row("a", 2.0), row("a", 3.0, trip_type="Layover")], run=[4, 5, -1])
+    assert (fleet.run[0], fleet.last_run[0], fleet.last_time[0]) == (-1, 5, 2.0)
+    observe(fleet, [row("a", 1.5), row("a", 4.0, trip_type="Layover")], run=[4, -1])
+    assert (fleet.run[0], fleet.last_run[0], fleet.last_time[0]) == (-1, 5, 2.0)
 
 
 def test_in_service_means_on_a_pattern_and_heard_of():

@@ -123,6 +123,43 @@ def test_what_a_late_recognition_moves_does_not_depend_on_the_order_of_arrival(d
     assert last_words(run(network, data.draw(arrivals(pings)))) == expected
 
 
+@st.composite
+def false_starts(draw: Any) -> list[Ping]:
+    """Pings of a bus that waits at A, creeps away, waits again, once or more, and leaves."""
+    network, drawing = town()
+    t, place_m = seven(network), 0.0
+    every_s = draw(st.sampled_from([2.0, 5.0, 13.0]))
+    report = {"route_id": draw(st.sampled_from([None, "R"]))}
+    pings: list[Ping] = []
+    for _ in range(draw(st.integers(1, 3))):
+        spot = drawing.along("R", place_m)
+        pings += stand(spot, t, draw(st.sampled_from([30.0, 100.0, 300.0])), every_s, **report)
+        to_m = place_m + draw(st.sampled_from([60.0, 90.0, 150.0]))
+        pings += ride(
+            drawing, "R", pings[-1]["timestamp"] + every_s, from_m=place_m, to_m=to_m, every_s=every_s,
+            speed_mps=draw(st.sampled_from([2.0, 4.0])), **report,
+        )  # fmt: skip
+        t, place_m = pings[-1]["timestamp"] + every_s, draw(st.sampled_from([0.0, to_m]))
+    spot = drawing.along("R", place_m)
+    pings += stand(spot, t, draw(st.sampled_from([20.0, 60.0, 250.0])), every_s, **report)
+    t = pings[-1]["timestamp"] + every_s
+    pings += ride(drawing, "R", t, from_m=place_m, to_m=1200.0, every_s=every_s, **report)
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    for ping in pings:
+        ping["lat"] += rng.gauss(0.0, 3e-5)
+        ping["lon"] += rng.gauss(0.0, 3e-5)
+    return pings
+
+
+@given(st.data())
+@settings(max_examples=40)
+def test_a_run_that_was_taken_back_and_starts_again_does_not_depend_on_the_order_of_arrival(data: st.DataObject):
+    network, _ = town()
+    pings = data.draw(false_starts())
+    expected = last_words(run(network, pings))
+    assert last_words(run(network, data.draw(arrivals(pings)))) == expected
+
+
 def as_records(pings: list[Ping], seed: int) -> list[Record]:
     """Records of one to twenty pings with heartbeats between, in one of the three forms."""
     rng = random.Random(seed)
@@ -207,7 +244,11 @@ def test_a_run_goes_forward(drive: list[Ping]):
         assert row["distance_m"] > 0
 
 
-@pytest.mark.parametrize(("place", "some"), [(town, drives(vehicles=1)), (fork, forks())], ids=["town", "fork"])
+@pytest.mark.parametrize(
+    ("place", "some"),
+    [(town, drives(vehicles=1)), (fork, forks()), (town, false_starts())],
+    ids=["town", "fork", "false starts"],
+)
 @given(data=st.data())
 @settings(max_examples=40)
 def test_what_is_closed_does_not_change(place: Any, some: Any, data: st.DataObject):

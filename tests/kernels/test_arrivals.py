@@ -465,6 +465,13 @@ def test_a_missed_stop_breaks_the_chain_and_another_run_starts_anew():
     assert [row[:3] for row in got] == [(2, 300.0, 100.0)]
 
 
+def test_a_run_that_starts_again_is_timed_from_its_second_start():
+    line = Line()
+    assert [row[:3] for row in line.feed([(0, 7, 0, 0.0, 0.0), (0, 7, 1, 60.0, 60.0)])] == [(0, 60.0, 60.0)]
+    late = [(0, 7, 0, 500.0, 500.0), (0, 7, 1, 590.0, 590.0), (0, 7, 2, 700.0, 700.0)]
+    assert [row[:3] for row in line.feed(late)] == [(0, 590.0, 90.0), (1, 700.0, 110.0)]
+
+
 def test_a_passage_across_a_long_silence_is_left_out():
     got = Line().feed([(0, 7, 0, 0.0, 0.0, 10.0), (0, 7, 1, 100.0, 100.0, 230.0), (0, 7, 2, 220.0, 220.0, 230.0)])
     assert got == []

@@ -21,8 +21,8 @@ T0 = 1_773_100_800.0
 class Course:
     """A run that is told where it is, without any matching."""
 
-    def __init__(self):
-        self.network, _ = draw("A----B-----C----D", routes={"R": "ABCD"}, metres_per_char=70)
+    def __init__(self, metres_per_char=70):
+        self.network, _ = draw("A----B-----C----D", routes={"R": "ABCD"}, metres_per_char=metres_per_char)
         self.tables, self.params = tables_of(self.network), params_of(TrackSettings())
         self.state, self.facts = tracking.state(1), g.facts(2000)
         self.times = TimesOf(self.network).of(np.array([T0, T0 + 3600]), tracking.fleet(1), np.array([0]))
@@ -169,3 +169,74 @@ def test_a_step_back_is_noise_and_a_leap_back_another_run():
     assert course.state.fi[0, m.RUN_N] == 1
     course.at(10.0, 200.0)
     assert course.state.fi[0, m.RUN_N] == 2
+
+
+def creeps(course):
+    """A bus moves up 180 m at its terminal and waits again, until the run that it seemed to be on is taken back."""
+    for t, dist_m in ((0.0, 5.0), (10.0, 60.0), (20.0, 120.0), (30.0, 180.0)):
+        course.at(t, dist_m)
+    course.at(60.0, np.nan, phase=m.LAYOVER)
+    assert course.state.fi[0, m.VOIDS] == 0
+    course.at(90.0, np.nan, phase=m.LAYOVER)
+    assert course.state.fi[0, m.VOIDS] == 1
+    assert (1, course.stops[0]) in course.passings()
+
+
+def test_a_bus_that_is_held_up_right_after_its_start_is_on_the_run_that_it_began():
+    course = Course()
+    for t, dist_m in ((0.0, 5.0), (10.0, 60.0), (20.0, 120.0), (30.0, 180.0)):
+        course.at(t, dist_m)
+    before = course.passings()
+    course.at(40.0, np.nan, phase=m.LAYOVER)
+    course.at(70.0, np.nan, phase=m.LAYOVER)
+    course.at(80.0, 210.0)
+    course.at(90.0, 300.0)
+    assert course.state.fi[0, m.VOIDS] == 0
+    assert {number for number, _ in course.passings()} == {1}
+    assert before.items() <= course.passings().items()
+
+
+def test_a_run_that_was_taken_back_keeps_its_number_when_it_starts_for_good():
+    course = Course()
+    creeps(course)
+    course.at(300.0, 5.0)
+    course.at(310.0, 90.0)
+    numbers = {number for number, _ in course.passings()}
+    assert numbers == {1}
+    assert course.passings()[1, course.stops[0]][0] >= 290.0
+
+
+def test_a_false_start_that_a_late_ping_may_yet_bring_back_has_its_number_for_itself():
+    course = Course()
+    creeps(course)
+    course.at(90.0 + course.params.lateness_s, 5.0)
+    assert (2, course.stops[0]) in course.passings()
+    assert course.passings()[1, course.stops[0]][0] <= 0.0
+
+
+def test_a_bus_that_drives_to_the_depot_from_where_it_waits_had_not_begun_its_run():
+    course = Course()
+    course.at(0.0, 5.0)
+    course.at(10.0, 60.0)
+    course.at(20.0, np.nan, phase=m.LAYOVER)
+    course.at(40.0, np.nan, phase=m.DEADHEAD)
+    assert course.state.fi[0, m.VOIDS] == 1
+
+
+def test_a_number_is_kept_for_one_run_only():
+    course = Course()
+    creeps(course)
+    course.at(300.0, 5.0)
+    course.at(400.0, 700.0)
+    assert course.state.fi[0, m.RUN_N] == 1
+    course.at(2000.0, np.nan, phase=m.DEADHEAD)
+    course.at(2400.0, 5.0)
+    assert course.state.fi[0, m.RUN_N] == 2
+
+
+def test_a_false_start_on_a_short_line_does_not_reach_its_end():
+    course = Course(metres_per_char=20)  # 320 m: its end is as near as a terminal is wide
+    course.at(0.0, 5.0)
+    course.at(10.0, 60.0)
+    course.at(80.0, np.nan, phase=m.LAYOVER)
+    assert max(gate for _, gate in course.passings()) < course.stops[-1]

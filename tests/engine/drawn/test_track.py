@@ -510,6 +510,21 @@ def test_g04_a_bus_that_moves_about_at_its_terminal_has_not_begun_a_run():
     assert min(r["arrival_time"] for r in last_words(said)["passings"].values()) >= goes[0]["timestamp"] - 30.0
 
 
+def test_g05_a_bus_that_creeps_away_from_its_terminal_leaves_under_the_id_it_had():
+    network, drawing = draw("A-----B-----------C----------------D", routes={"R": "ABCD"}, metres_per_char=70)
+    report = {"route_id": "R"}
+    waits = stand(drawing.at("A"), seven(network), 300.0, **report)
+    creep = ride(drawing, "R", waits[-1]["timestamp"] + 5.0, to_m=90.0, speed_mps=2.0, **report)
+    bay = stand((creep[-1]["lat"], creep[-1]["lon"]), creep[-1]["timestamp"] + 5.0, 900.0, **report)
+    goes = ride(drawing, "R", bay[-1]["timestamp"] + 5.0, from_m=90.0, speed_mps=8.0, **report)
+    said = run(network, [*waits, *creep, *bay, *goes])
+    told = rows(said["passings"])
+    assert {row["trip_id_performed"] for row in told} == {"2026-03-10:bus:1"}
+    assert any(row["withdrawn"] for row in told)
+    assert [stop for _, stop, _, _ in stops_of(network, said)] == ["A", "B", "C", "D"]
+    assert min(row["arrival_time"] for row in last_words(said)["passings"].values()) >= goes[0]["timestamp"] - 30.0
+
+
 def variants(at_c):
     """Two patterns of one route and direction that part at C, the second one rare; up to there its way is `at_c`."""
     return draw(
@@ -527,7 +542,7 @@ def variants(at_c):
     )
 
 
-def test_g05_a_bus_on_another_variant_of_its_route_drives_on_with_the_same_run():
+def test_g06_a_bus_on_another_variant_of_its_route_drives_on_with_the_same_run():
     network, drawing = variants("ABXYC")
     pings = ride(drawing, "R/e", seven(network), route_id="R", speed_mps=8.0)
     said = run(network, parked(drawing, "E", pings, 20.0))
@@ -543,7 +558,7 @@ def test_g05_a_bus_on_another_variant_of_its_route_drives_on_with_the_same_run()
     assert along == sorted(along)
 
 
-def test_g06_a_variant_that_began_elsewhere_is_another_run():
+def test_g07_a_variant_that_began_elsewhere_is_another_run():
     network, drawing = variants("XYC")
     north = ride(drawing, "R/e", seven(network) + 600.0, from_m=1050.0, route_id="R", speed_mps=8.0)
     there = ride(drawing, "R", seven(network), to_m=1700.0, route_id="R", speed_mps=8.0)
