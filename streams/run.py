@@ -26,6 +26,7 @@ from streams.settings import Settings, WrongSetting
 _DEMO = Path(__file__).resolve().parent.parent / "fixtures" / "data" / "demo" / "city.zip"
 _MADE = ("--city", "7", "--city-routes", "40", "--always")  # where none is bundled
 _DRIVE = ("--start", "2026-03-10T07:00", "--hours", "12", "--seed", "4")
+_PAST_S = 2400.0  # of the made city's buses
 _START_S = 300.0  # a first start compiles the kernels and the feed
 
 
@@ -146,10 +147,22 @@ def _vehicles(url: str) -> int:
 )
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Worker processes.")
 @click.option("--speed", default=1.0, show_default=True, help="Seconds of the recording per second.")
+@click.option(
+    "--past",
+    type=click.FloatRange(0),
+    help="Seconds of the recording that are taken in at once, so that headways and usual times are known from the "
+    f"beginning.  [default: {_PAST_S:.0f} for the made city, else 0]",
+)
 @click.option("--port", type=click.IntRange(0, 65535), help="Of the map.  [default: KORIDOR_API_PORT, or a free one]")
 @click.option("--keep", is_flag=True, help="Keep the broker's data and go on from it the next time.")
 def command(
-    gtfs: Path | None, pings: tuple[Path, ...], workers: int, speed: float, port: int | None, keep: bool
+    gtfs: Path | None,
+    pings: tuple[Path, ...],
+    workers: int,
+    speed: float,
+    past: float | None,
+    port: int | None,
+    keep: bool,
 ) -> None:
     """Everything at once: broker, worker, API and a recording on the map.
 
@@ -184,7 +197,10 @@ def command(
             # unless it is as fast as time.
             again = ("--loop",) if speed <= 1.0 else ()
             files = [word for file in pings for word in ("--pings", str(file))]
-            player = children.start("player", "play", *files, "--speed", str(speed), "--now", *again)
+            if past is None:
+                past = 0.0 if demonstration is None else _PAST_S
+            how = ("--speed", str(speed), "--now", "--past", str(past), *again)
+            player = children.start("player", "play", *files, *how)
             children.until("Waiting for the first buses on the map", lambda: _vehicles(url) > 0, player)
             click.echo(f"The map: {url}/    (logs in {folder}; Ctrl-C stops everything)")
             while True:

@@ -63,6 +63,8 @@ class Player:
 
     speed  seconds of the recording per second
     now    event times are moved to the present: at speed 1 the first ping is now, at a higher one the last
+    past   seconds of the recording that lie behind at the beginning: sent at once, and with `now` at speed 1 the ping
+           after them is now
     loop   begin again at the end, event times going on
     """
 
@@ -71,6 +73,7 @@ class Player:
     partitioner: Partitioner
     speed: float = 1.0
     now: bool = False
+    past: float = 0.0
     loop: bool = False
     max_batch: int = 1000
     clock: Callable[[], float] = time.time
@@ -84,8 +87,8 @@ class Player:
             return
         record_time = frame["record_time"].to_numpy()
         first, last = float(record_time[0]), float(record_time[-1])
-        begun = self.clock()
-        shift = self._shift(begun, first, last)
+        begun = self.clock() - self.past / self.speed
+        shift = self._shift(first, last)
         if self.now:
             # Dates and times of the plan would belong to the day of the recording.
             frame = frame.with_columns(pl.lit(None, pl.String).alias(n) for n in ("start_date", "start_time"))
@@ -97,12 +100,12 @@ class Player:
             begun += (last - first + ROUND_GAP_S) / self.speed
             shift += last - first + ROUND_GAP_S
 
-    def _shift(self, begun: float, first: float, last: float) -> float:
+    def _shift(self, first: float, last: float) -> float:
         if not self.now:
             return 0.0
         if self.speed <= 1.0:
-            return begun - first
-        return begun + (last - first) / self.speed - last
+            return self.clock() - self.past - first
+        return self.clock() + (last - first - self.past) / self.speed - last
 
     async def _round(
         self, frame: pl.DataFrame, record_time: np.ndarray, begun: float, shift: float, stop: asyncio.Event | None
@@ -202,6 +205,7 @@ def run_player(
     *,
     speed: float = 1.0,
     now: bool = False,
+    past: float = 0.0,
     loop: bool = False,
     max_batch: int = 1000,
     console: Console | None = None,
@@ -212,7 +216,7 @@ def run_player(
 
     async def work(send: Send, stop: asyncio.Event) -> None:
         player = Player(
-            recording, send, Partitioner(settings.kafka.partitions), speed, now, loop, max_batch, shown=shown
+            recording, send, Partitioner(settings.kafka.partitions), speed, now, past, loop, max_batch, shown=shown
         )
         playing = asyncio.create_task(player.play(stop))
         with Progress(
@@ -253,6 +257,12 @@ def with_brokers(settings: Settings, brokers: str | None) -> Settings:
 @click.option("--time-format", help="strptime form of times that are not ISO 8601, e.g. %d/%m/%Y %H:%M:%S.")
 @click.option("--speed", default=1.0, show_default=True, help="Seconds of the recording per second.")
 @click.option("--now", is_flag=True, help="Move event times to the present, so that a map shows current ones.")
+@click.option(
+    "--past",
+    default=0.0,
+    show_default=True,
+    help="Seconds of the recording that are sent at once, as if they had passed.",
+)
 @click.option("--loop", is_flag=True, help="Begin again at the end; event times go on.")
 @click.option("--max-batch", default=1000, show_default=True, help="Most pings in one record.")
 @click.option("--every", default=10.0, show_default=True, help="Seconds between two requests to --url.")
@@ -269,6 +279,7 @@ def command(
     time_format: str | None,
     speed: float,
     now: bool,
+    past: float,
     loop: bool,
     max_batch: int,
     every: float,
@@ -278,8 +289,8 @@ def command(
     """Feed a recording (or a live feed) into the topic `pings`.
 
     \b
-    A recording on the live map, again and again:
-      koridor play --pings day.parquet --now --loop
+    A recording on the live map, again and again; its first half hour at once, so that headways are known:
+      koridor play --pings day.parquet --now --past 1800 --loop
     Ten times as fast:
       koridor play --pings day.csv.gz --columns vehicle_id=bus,timestamp=time --timezone Asia/Jakarta --speed 10
     A city's live feed:
@@ -290,6 +301,8 @@ def command(
         raise click.UsageError("either --pings FILE or --url URL")
     if not speed > 0:
         raise click.BadParameter("must be above 0", param_hint="--speed")
+    if not past >= 0:
+        raise click.BadParameter("must not be below 0", param_hint="--past")
     if not max_batch >= 1:
         raise click.BadParameter("must be at least 1", param_hint="--max-batch")
     if now and loop and speed > 1:
@@ -307,7 +320,7 @@ def command(
             if recording.rejects.height:
                 console.print(f"{recording.rejects.height:,} rows cannot be used")
             shown = run_player(
-                settings, recording, speed=speed, now=now, loop=loop, max_batch=max_batch, console=console
+                settings, recording, speed=speed, now=now, past=past, loop=loop, max_batch=max_batch, console=console
             )
     except (UnusableSource, WrongSetting) as error:
         raise click.ClickException(str(error)) from None

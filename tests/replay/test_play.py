@@ -93,6 +93,25 @@ def test_event_times_move_to_the_present() -> None:
     assert all(p["start_date"].tolist() == [None] for _, _, p in world.sent)
 
 
+@pytest.mark.parametrize("speed", [0.5, 1.0])
+def test_what_has_passed_is_sent_at_once_and_the_rest_in_its_time(speed: float) -> None:
+    world = World()
+    begun = world.at
+    play(world, [100.0, 101.0, 130.0, 190.0], now=True, past=30.0, speed=speed)
+    told = [(at - begun, t - begun) for at, _, pings in world.sent for t in pings["timestamp"].tolist()]
+    assert sorted(t for at, t in told if at == 0.0) == [-30.0, -29.0, 0.0]
+    ((late, last),) = [(at, t) for at, t in told if at > 0.0]
+    assert last == 60.0
+    assert late == pytest.approx(60.0 / speed, abs=1.0)
+
+
+def test_faster_than_time_the_end_is_in_the_present_whatever_has_passed() -> None:
+    world = World()
+    play(world, [100.0, 101.0, 130.0, 190.0], now=True, past=30.0, speed=10.0)
+    at, _, pings = world.sent[-1]
+    assert pings["timestamp"].max() == pytest.approx(at, abs=1.0)
+
+
 def test_faster_than_time_the_end_meets_the_present() -> None:
     world = World()
     play(world, [100.0, 160.0, 200.0], now=True, speed=10.0)
@@ -202,6 +221,7 @@ def test_a_live_feed_is_sent_and_its_troubles_are_told() -> None:
         (["--pings", "a", "--url", "http://x"], "either --pings FILE or --url URL"),
         (["--pings", "a", "--speed", "0"], "above 0"),
         (["--pings", "a", "--max-batch", "0"], "at least 1"),
+        (["--pings", "a", "--past", "-1"], "not be below 0"),
         (["--pings", "a", "--now", "--loop", "--speed", "2"], "--speed 1"),
         (["--pings", "nowhere.csv"], "nowhere.csv: there is no such file"),
         (["--url", "http://127.0.0.1/", "--header", "Key"], "NAME: VALUE"),
