@@ -6,12 +6,38 @@ near enough, wider rings are tried.
 
 import numpy as np
 
-from streams.jit import lean, prefetch
+from streams.jit import inner, lean, prefetch
 from streams.kernels.tables import GRID, GRID_NX, GRID_NY, GRID_SEGMENT, GRID_START, SHAPE
 
 MAX_CANDIDATES = 256
-AHEAD = 6  # segments to come whose points are asked for
+AHEAD = 8  # segments to come that are asked for
 SAME_PASS_M = 120.0  # hits on one shape closer than this along it are one pass of the shape by the place
+
+
+@inner
+def _expect_segment(tables, i):
+    prefetch(tables.points, 3 * i)
+    prefetch(tables.points, 3 * i + 5)
+    prefetch(tables.segments, 4 * i)
+
+
+@lean
+def expect_near(tables, x, y, soon):
+    """Ask for what `near_shapes` will read of the grid at (x, y): where the lists begin, then (`soon`) the lists."""
+    grid = tables.at[GRID]
+    size, nx, ny = tables.f[grid + 2], tables.at[GRID_NX], tables.at[GRID_NY]
+    column = int(np.floor((x - tables.f[grid]) / size))
+    row = int(np.floor((y - tables.f[grid + 1]) / size))
+    if column < 1 or column >= nx - 1 or row < 1 or row >= ny - 1:
+        return
+    for r in range(row - 1, row + 2):
+        cell = tables.at[GRID_START] + r * nx + column - 1
+        if soon:
+            place = tables.at[GRID_SEGMENT] + tables.i[cell]
+            prefetch(tables.i, place)
+            prefetch(tables.i, place + 16)
+        else:
+            prefetch(tables.i, cell)
 
 
 @lean
@@ -35,12 +61,17 @@ def near_shapes(tables, x, y, radius_m, rings, near):
     cells, lists = tables.at[GRID_START], tables.at[GRID_SEGMENT]
     if west > east:
         return 0
-    for r in range(max(0, row - rings), min(ny - 1, row + rings) + 1):
+    south, north = max(0, row - rings), min(ny - 1, row + rings)
+    for r in range(south, north + 1):
+        first, end = lists + tables.i[cells + r * nx + west], lists + tables.i[cells + r * nx + east + 1]
+        for k in range(first, min(end, first + AHEAD)):
+            _expect_segment(tables, tables.i[k])
+    for r in range(south, north + 1):
         # The cells of a row lie side by side, and so do their lists.
         first, end = lists + tables.i[cells + r * nx + west], lists + tables.i[cells + r * nx + east + 1]
         for k in range(first, end):
             if k + AHEAD < end:
-                prefetch(points, 3 * tables.i[k + AHEAD])
+                _expect_segment(tables, tables.i[k + AHEAD])
             i = tables.i[k]
             ax, ay = points[i, 0], points[i, 1]
             ex, ey = points[i + 1, 0] - ax, points[i + 1, 1] - ay

@@ -250,6 +250,12 @@ def swerve_log(way, offset_m, x, y, spread_m):
 
 
 @inner
+def _drift_m(dt, moved, prm):
+    """How far GPS error drifts in this time; and the longer the way, the less is the street's direction known."""
+    return np.hypot(prm.sigma_m * np.sqrt(2.0 - 2.0 * np.exp(-2.0 * dt / prm.offset_tempering_s)), 0.1 * moved)
+
+
+@inner
 def _go_on(work, n, pattern, phase, dist, speed, log, offset, segment, bias):
     """One hypothesis more, of BIAS or, out of service, LASTED `bias`; how many there are now."""
     if n >= WORK or not log > -60.0:
@@ -347,7 +353,7 @@ def _inject(n, fi, t, x, y, heading, east, north, obs_speed, born_speed, share, 
         ):
             p = tables.i[tables.at[SHAPE_PATTERN_IX] + j]
             prior = _birth_log(p, bucket, fi, first, tables, prm, times)
-            prior += due_log(tables, times, p, t, work.near[k, 1], np.exp(times.log_prior[bucket, p]))
+            prior += due_log(tables, times, p, t, work.near[k, 1], times.log_prior[bucket, p])
             reported_found = reported_found or tables.i[tables.at[PATTERN_ROUTE_IX] + p] == route
             total += np.exp(prior)
             log = prior + _fix_log(tables, segment, work.near[k, 2], heading, east, north, 1.0, 1.0, prm)
@@ -372,7 +378,7 @@ def _inject(n, fi, t, x, y, heading, east, north, obs_speed, born_speed, share, 
             if offset > 400.0:
                 continue
             prior = _birth_log(p, bucket, fi, first, tables, prm, times)
-            prior += due_log(tables, times, p, t, dist, np.exp(times.log_prior[bucket, p]))
+            prior += due_log(tables, times, p, t, dist, times.log_prior[bucket, p])
             total += np.exp(prior)
             log = prior + _fix_log(tables, segment, offset, heading, east, north, 1.0, 1.0, prm)
             n = _push(work, n, p, IN_SERVICE, dist, born_speed, log, offset, segment)
@@ -609,10 +615,8 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         gain = 1.0 - np.exp(-dt / prm.gain_s)
         if stood:
             gain *= 0.2
-    ease = 1.0 - np.exp(-dt / 15.0)
+    ease = 0.0 if reported else 1.0 - np.exp(-dt / 15.0)
     drove = moved > 3.0 * prm.sigma_m and not jumped  # farther than GPS error, however slow in the mean
-    # How far GPS error drifts in this time; and the longer the way, the less is the street's direction known.
-    drift = np.hypot(prm.sigma_m * np.sqrt(2.0 - 2.0 * np.exp(-2.0 * dt / prm.offset_tempering_s)), 0.1 * moved)
 
     # --- evidence: once per change of what is reported
     fell_silent = route < 0 and fi[ROUTE] >= 0
@@ -671,7 +675,8 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             beside = offset > 2.0 * prm.sigma_m and offset > 2.0 * _sigma(tables, segment, prm)
             if beside and not jumped and not ending:
                 street = tables.segments[segment]
-                cost += swerve_log(street, offset, x - ff[X], y - ff[Y], drift + street[LOOSE])
+                drift = _drift_m(dt, moved, prm) + street[LOOSE]
+                cost += swerve_log(street, offset, x - ff[X], y - ff[Y], drift)
             cost += loiter
             if standing and new <= START_M:
                 # It may never have left the terminal.

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from streams.jit import inner, lean, prefetch
+from streams.kernels.candidates import expect_near
 from streams.kernels.deciding import (
     P_CANDIDATES,
     P_DIRECTION,
@@ -57,6 +58,7 @@ from streams.kernels.gates import (
 )
 from streams.kernels.matching import (
     IN_SERVICE,
+    INJECT_T,
     LAYOVER,
     MAX_BEAM,
     NEXT_GATE,
@@ -87,12 +89,16 @@ from streams.kernels.matching import (
 )
 from streams.kernels.recall import AT_S, EAST_M, NORTH_M, WRAP, keep, tenths, trails
 from streams.kernels.tables import (
+    PGATE_DIST_M,
+    PGATE_START,
+    PGATE_STOP_POS,
     PSTOP_DIST_M,
     PSTOP_GATE_SEQ,
     PSTOP_SEQUENCE,
     PSTOP_START,
     PSTOP_STOP_IX,
     SPAN_CELL_IX,
+    SPAN_DIST_M,
     SPAN_START,
     Array,
 )
@@ -612,6 +618,24 @@ def _expect_places(v, fleet, tables):
         prefetch(tables.points, 3 * segment + 8)
         prefetch(tables.points, 3 * segment + 16)
         prefetch(tables.segments, 4 * segment)
+    p = state.fi[head, RUN_PATTERN]
+    if p >= 0:
+        gate = tables.i[tables.at[PGATE_START] + p] + state.fi[head, NEXT_GATE]
+        span = tables.i[tables.at[SPAN_START] + p] + state.fi[head, SPAN]
+        prefetch(tables.f, tables.at[PGATE_DIST_M] + gate)
+        prefetch(tables.i, tables.at[PGATE_STOP_POS] + gate)
+        prefetch(tables.f, tables.at[SPAN_DIST_M] + span + 1)
+        prefetch(tables.i, tables.at[SPAN_CELL_IX] + span)
+
+
+@inner
+def _expect_shapes(pings, i, soon, fleet, tables, prm, place):
+    """Row i of the pings comes next (`soon`) or after that: if it is time to see what passes there, ask for it."""
+    head = STATES * pings.i[i, VEHICLE] + HEAD
+    if pings.f[i, TIME] - fleet.state.ff[head, INJECT_T] >= prm.inject_s:
+        x = (pings.i[i, LON] - place.lon) * place.east_m
+        y = (pings.i[i, LAT] - place.lat) * place.north_m
+        expect_near(tables, x, y, soon)
 
 
 # what the loop does next with the ring: steps of a late ping, of a full ring, and of every ping in order
@@ -658,8 +682,12 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
             grid[0] = (np.floor(now / SILENCE_GRID_S) + 1.0) * SILENCE_GRID_S
         if i + 3 < len(pings.f) and pings.i[i + 3, VEHICLE] >= 0:
             _expect_vehicle(pings.i[i + 3, VEHICLE], fleet)
+        if i + 2 < len(pings.f) and pings.i[i + 2, VEHICLE] >= 0:
+            _expect_shapes(pings, i + 2, False, fleet, tables, prm, place)
         if i + 1 < len(pings.f) and pings.i[i + 1, VEHICLE] >= 0:
+            prefetch(reports, reports.shape[1] * pings.i[i + 1, REPORT])
             _expect_places(pings.i[i + 1, VEHICLE], fleet, tables)
+            _expect_shapes(pings, i + 1, True, fleet, tables, prm, place)
         v = pings.i[i, VEHICLE]
         if v < 0:
             continue

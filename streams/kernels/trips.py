@@ -129,10 +129,10 @@ def _first_from(tables, first, end, start_s):
 
 
 @lean
-def due_log(tables, times, p, t, dist_m, expected):
+def due_log(tables, times, p, t, dist_m, log_expected):
     """How much likelier a vehicle of pattern `p` is at POSIX time `t` to be `dist_m` along it than anywhere (log).
 
-    expected  how many vehicles are on the pattern now;  0 where the timetable knows headways alone
+    log_expected  log of how many vehicles are on the pattern now;  0 where the timetable knows headways alone
     """
     first, end = tables.i[tables.at[PATTERN_TRIP_START] + p], tables.i[tables.at[PATTERN_TRIP_START] + p + 1]
     if first == end or tables.i[tables.at[TRIP_IS_FREQUENCY] + tables.i[tables.at[PATTERN_TRIP_IX] + first]] == 1:
@@ -153,4 +153,4 @@ def due_log(tables, times, p, t, dist_m, expected):
                 due += np.exp(-(late if late > 0.0 else -EARLY * late) / LATE_S)
     due /= LATE_S + LATE_S / EARLY
     drives_s = tables.f[tables.at[PSTOP_DEPARTURE_S] + tables.i[tables.at[PSTOP_START] + p + 1] - 1]
-    return np.log(ASTRAY + (1.0 - ASTRAY) * due * drives_s / expected)
+    return np.log(ASTRAY + (1.0 - ASTRAY) * due * drives_s / np.exp(log_expected))

@@ -100,7 +100,7 @@ def test_a_day_without_service_is_the_last_resort():
 
 def due(n, t, dist_m=0.0, expected=1.0):
     times = TimesOf(n).of(np.array([t]), tracking.fleet(1), np.array([0]))
-    return due_log(tables_of(n), times, 0, t, dist_m, expected)
+    return due_log(tables_of(n), times, 0, t, dist_m, np.log(expected))
 
 
 def test_a_vehicle_is_where_a_trip_is_due_rather_late_than_early():
