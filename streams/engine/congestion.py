@@ -291,6 +291,7 @@ class Congestion:
         cells.levels(nothing, nothing)
         state.now = pace.pace_now(0.0, self.usual_pace(state, 0.0), state.deviation, state.seen_at)
         jam_seconds(self.links, state)
+        self.segments.warm_up()
 
     # --- inside
 

@@ -21,7 +21,7 @@ class Segments:
         """`start`, `cell`, `metres`: CSR by link, see congestion.LinkCells."""
         n = len(start) - 1
         self.link = np.repeat(np.arange(n), np.diff(start))
-        self.cell, self.metres = cell, metres
+        self.start, self.cell, self.metres = start, cell, metres
         self.length_m = np.bincount(self.link, metres, n)
         stop_ids = np.array([*network.stop_ids, None], dtype=object)
         self._from, self._to = stop_ids[network.link_from_stop_ix], stop_ids[network.link_to_stop_ix]
@@ -51,14 +51,9 @@ class Segments:
         pace, free  f8 s/m by cell: in this window, and when the road is free
         samples     i8 by cell: traversals in this window
         """
-        n = len(self.length_m)
-        seconds = np.bincount(self.link, self.metres * pace[self.cell], n)[which]
-        free_s = np.bincount(self.link, self.metres * free[self.cell], n)[which]
-        driven = samples[self.cell]
-        measured = np.bincount(self.link, self.metres * (driven > 0), n)[which]
-        driven_m = np.bincount(self.link, self.metres * driven, n)[which]
-        lost = np.maximum(pace[self.cell] - free[self.cell], 0.0)
-        delay_s = np.bincount(self.link, self.metres * driven * lost, n)[which]
+        seconds, free_s, measured, driven_m, delay_s = kernels.along(
+            which, self.start, self.cell, self.metres, pace, free, samples
+        )
         length = self.length_m[which]
         speed, free_mps = length / seconds, length / free_s
         m = len(which)
@@ -80,6 +75,11 @@ class Segments:
             "measured_share": np.round(measured / length, 2),
             "final": np.full(m, final),
         }
+
+    def warm_up(self) -> None:
+        """Compile the kernel."""
+        none, nothing = np.empty(0, dtype=np.int64), np.empty(0)
+        kernels.along(none, self.start, self.cell, self.metres, nothing, nothing, none)
 
 
 LEVELS = np.array(

@@ -87,6 +87,32 @@ def levels(speed_mps, free_flow_mps):
 
 
 @kernel
+def along(which, link_start, link_cell, link_metres, pace, free, samples):
+    """What the cells of some links say of each, metre by metre.
+
+    which                              (k,) i8 links
+    link_start, link_cell, link_metres  as in `jam_seconds`
+    pace, free                         (n_cells,) f8 s/m, now and when the road is free
+    samples                            (n_cells,) i8 traversals
+
+    Returns (k,) f8 arrays: seconds at `pace`, seconds at `free`, metres with a traversal, metres that all traversals
+    drove, and the seconds that they took longer than when the road is free.
+    """
+    seconds, free_s, measured = np.zeros(len(which)), np.zeros(len(which)), np.zeros(len(which))
+    driven, delay_s = np.zeros(len(which)), np.zeros(len(which))
+    for i in range(len(which)):
+        for k in range(link_start[which[i]], link_start[which[i] + 1]):
+            c, m = link_cell[k], link_metres[k]
+            seconds[i] += m * pace[c]
+            free_s[i] += m * free[c]
+            if samples[c] > 0:
+                measured[i] += m
+                driven[i] += m * samples[c]
+                delay_s[i] += m * samples[c] * max(pace[c] - free[c], 0.0)
+    return seconds, free_s, measured, driven, delay_s
+
+
+@kernel
 def jam_seconds(link_start, link_cell, link_metres, pace_now, pace_usual, jam_ratio):
     """How much longer each link takes because cells on it are jammed.
 

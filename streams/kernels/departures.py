@@ -80,11 +80,14 @@ def odds(terminal, kind, slot, counts, fit):
     counts, fit           as in `learn`
     """
     out = np.empty((len(terminal), AHEAD))
+    upto = np.zeros(AHEAD + 2 * AROUND + 1)  # departures before each slot, counted from the first that matters
     share = weight(fit)
     for k in range(len(terminal)):
         row = counts[terminal[k], kind[k]]
+        for i in range(AHEAD + 2 * AROUND):
+            upto[i + 1] = upto[i] + row[(slot[k] - AROUND + i + SLOTS) % SLOTS]
         for j in range(AHEAD):
-            at = (slot[k] + j) % SLOTS
-            usual = around(row, at)
-            out[k, j] = 1.0 if usual == 0.0 else 1.0 - share + share * smooth(row, at) / usual
+            usual = (upto[j + 2 * AROUND + 1] - upto[j]) / (2 * AROUND + 1)
+            ahead = smooth(row, (slot[k] + j) % SLOTS)
+            out[k, j] = 1.0 if usual == 0.0 else 1.0 - share + share * ahead / usual
     return out

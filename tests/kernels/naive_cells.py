@@ -22,6 +22,17 @@ def level(speed, free):
     return 4
 
 
+def along(link, pace, free, samples):
+    """Of one link, a list of (cell, metres)."""
+    return [
+        sum(m * pace[c] for c, m in link),
+        sum(m * free[c] for c, m in link),
+        sum(m for c, m in link if samples[c]),
+        sum(m * samples[c] for c, m in link),
+        sum(m * samples[c] * (pace[c] - free[c]) for c, m in link if pace[c] > free[c]),
+    ]
+
+
 def jam_seconds(links, now, usual, ratio):
     """Per link, a list of (cell, metres)."""
     return [sum(m * (now[c] - usual[c]) for c, m in link if usual[c] / now[c] < ratio) for link in links]

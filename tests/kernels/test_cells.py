@@ -79,6 +79,23 @@ def test_jam_seconds_are_those_of_walking_the_link(links, now, usual):
     assert got == pytest.approx(naive.jam_seconds(links, now, usual, 0.5), rel=1e-9)
 
 
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 3), st.floats(1.0, 80.0)), max_size=4), min_size=1, max_size=4),
+    st.lists(st.floats(0.05, 5.0), min_size=4, max_size=4),
+    st.lists(st.floats(0.05, 5.0), min_size=4, max_size=4),
+    st.lists(st.integers(0, 3), min_size=4, max_size=4),
+    st.data(),
+)
+def test_what_cells_say_of_a_link_is_what_walking_it_says(links, pace, free, samples, data):
+    start = np.cumsum([0] + [len(link) for link in links]).astype(np.int64)
+    cell = np.array([c for link in links for c, _ in link], np.int64)
+    metres = np.array([m for link in links for _, m in link], float)
+    which = data.draw(st.lists(st.integers(0, len(links) - 1), unique=True))
+    got = cells.along(np.array(which, np.int64), start, cell, metres, np.array(pace), np.array(free), np.array(samples))
+    for i, link in enumerate(which):
+        assert [column[i] for column in got] == pytest.approx(naive.along(links[link], pace, free, samples), rel=1e-9)
+
+
 def test_a_jam_worked_by_hand():
     # 100 m at 1 s/m instead of 0.2 s/m is 80 s; the second cell is slower than usual but no jam
     got = cells.jam_seconds(
