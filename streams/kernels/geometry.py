@@ -6,7 +6,9 @@ not decreasing. The nearest place wins; of equally near ones the first along the
 
 import numpy as np
 
-from streams.jit import lean
+from streams.jit import lean, prefetch
+
+AHEAD = 6  # places to come whose segments are asked for
 
 
 @lean
@@ -74,10 +76,18 @@ def snap_window(points, first, last, from_m, to_m, x, y, near):
 
 
 @lean
-def snap_windows(points, first, last, from_m, to_m, x, y, dist_m, offset_m):
+def snap_windows(points, first, last, near, from_m, to_m, x, y, dist_m, offset_m, segment):
     """`snap_window` for many places: row i on the shape first[i]..last[i], window from_m[i]..to_m[i].
 
-    Writes dist_m and offset_m (n,). The plain window snap, without any matching.
+    near  (n,) segments to look from: where the vehicles were last
+
+    Writes dist_m, offset_m and segment (n,). The plain window snap, without any matching.
     """
     for i in range(len(x)):
-        dist_m[i], offset_m[i], _ = snap_window(points, first[i], last[i], from_m[i], to_m[i], x[i], y[i], first[i])
+        if i + AHEAD < len(x):
+            prefetch(points, 3 * near[i + AHEAD] - 6)
+            prefetch(points, 3 * near[i + AHEAD] + 2)
+            prefetch(points, 3 * near[i + AHEAD] + 10)
+        dist_m[i], offset_m[i], segment[i] = snap_window(
+            points, first[i], last[i], from_m[i], to_m[i], x[i], y[i], near[i]
+        )

@@ -72,9 +72,12 @@ def test_many_at_once_are_each_as_one(shape, places):
     points, first, last = shape
     x, y, low = (np.array(v) for v in zip(*places, strict=True))
     n = len(places)
-    dist, offset = np.empty(n), np.empty(n)
-    snap_windows(points, np.full(n, first), np.full(n, last), low, low + 100.0, x, y, dist, offset)
+    dist, offset, segment = np.empty(n), np.empty(n), np.empty(n, dtype=np.int64)
+    near = np.linspace(first - 1, last + 1, n).astype(np.int64)
+    snap_windows(
+        points, np.full(n, first), np.full(n, last), near, low, low + 100.0, x, y, dist, offset, segment
+    )  # fmt: skip
     for i in range(n):
-        expected = snap_window(points, first, last, low[i], low[i] + 100.0, x[i], y[i], first)
+        expected = snap_window(points, first, last, low[i], low[i] + 100.0, x[i], y[i], near[i])
         assert naive.same(dist[i], expected[0])
-        assert offset[i] == expected[1]
+        assert (offset[i], segment[i]) == expected[1:]
