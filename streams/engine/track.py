@@ -361,13 +361,10 @@ class Track:
             "revision": number[gates.C_REVISION],
             "withdrawn": number[gates.C_WITHDRAWN] == 1,
         }
-        vehicle, at, until = _by_column(out.closed[: out.closed_count[0]])
-        vehicle, at = vehicle.astype(np.int64), at.astype(np.int64)
-        # The last word on a vehicle in a record is enough.
-        _, back = np.unique((at << 32 | vehicle)[::-1], return_index=True)
-        last = np.sort(len(at) - 1 - back)
-        record["closed"] = at[last]
-        columns["closed"] = {"vehicle_id": state.vehicles.of(vehicle[last]), "until": np.round(until[last], 2)}
+        closed = out.closed[: out.closed_count[0]]
+        vehicle, at, until = _by_column(closed[closed[:, 2] == closed[:, 2]])
+        record["closed"] = at.astype(np.int64)
+        columns["closed"] = {"vehicle_id": state.vehicles.of(vehicle.astype(np.int64)), "until": np.round(until, 2)}
         row = _by_column(out.rows.row[tracking.REFUSED, : out.rows.counts[tracking.REFUSED, 0]])
         record["rejects"] = row[tracking.R_RECORD].astype(np.int64)
         columns["rejects"] = self._rejects(state, row, record_time)
@@ -380,8 +377,9 @@ class Track:
         report = number[tracking.R_REPORT]
         lat, lon = row[tracking.R_LAT] / 1e6, row[tracking.R_LON] / 1e6
         cell = self._cells[number[tracking.R_CELL]]
-        for at in np.flatnonzero(number[tracking.R_CELL] < 0).tolist():
-            cell[at] = self._cell_names[basic_int.latlng_to_cell(lat[at], lon[at], H3_RESOLUTION)]
+        elsewhere = np.flatnonzero(number[tracking.R_CELL] < 0)
+        places = zip(lat[elsewhere].tolist(), lon[elsewhere].tolist(), strict=True)
+        cell[elsewhere] = [self._cell_names[basic_int.latlng_to_cell(y, x, H3_RESOLUTION)] for y, x in places]
         candidates = self._candidates(rows, number)
         bearing, speed = _measured(row[tracking.R_BEARING], 10.0), _measured(row[tracking.R_REPORTED_SPEED], 100.0)
         return {
@@ -427,16 +425,18 @@ class Track:
         if not len(undecided):
             return out
         found = rows.candidate[gates.TOLD, : rows.counts[gates.TOLD, 1]]
-        route_dir, mass = found[:, 0].astype(np.int64).tolist(), np.round(found[:, 1], 4).tolist()
+        mass = np.round(found[:, 1], 4)
+        likely = mass >= CANDIDATE_PROBABILITY
+        ways = map(self._route_dirs.__getitem__, found[likely, 0].astype(np.int64).tolist())
+        told = [
+            {"route_id": route, "direction_id": direction, "probability": probability}
+            for (route, direction), probability in zip(ways, mass[likely].tolist(), strict=True)
+        ]
+        before = np.concatenate([[0], np.cumsum(likely)])
         first = number[tracking.R_FIRST, undecided]
         end = first + number[tracking.R_CANDIDATES, undecided]
-        names = self._route_dirs
-        for at, a, b in zip(undecided.tolist(), first.tolist(), end.tolist(), strict=True):
-            out[at] = [
-                {"route_id": names[route_dir[k]][0], "direction_id": names[route_dir[k]][1], "probability": mass[k]}
-                for k in range(a, b)
-                if mass[k] >= CANDIDATE_PROBABILITY
-            ]
+        for at, a, b in zip(undecided.tolist(), before[first].tolist(), before[end].tolist(), strict=True):
+            out[at] = told[a:b]
         return out
 
     def _rejects(self, state: TrackState, row: Array, record_time: Array) -> Columns:
@@ -554,6 +554,7 @@ class Track:
                 tracking.rows(2 * rows + 4 * late + vehicles * tracking.RING),
                 gates.facts(most + 4 * rows),
                 np.zeros((rows + 2 * vehicles + 2, 3)),
+                np.zeros(vehicles, np.int64),
                 np.zeros(1, np.int64),
                 tracking.state(2),
                 np.zeros(11),

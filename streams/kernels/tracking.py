@@ -180,7 +180,8 @@ class Out(NamedTuple):
 
     rows: Rows
     facts: Facts
-    closed: Array  # f8 (capacity, 3): vehicle, record, until
+    closed: Array  # f8 (capacity, 3): vehicle, record, until; NaN where more is closed of it in the record
+    closed_last: Array  # i8 (vehicles,), row of `closed` where the vehicle may stand
     closed_count: Array  # i8 (1,)
     spare: State  # two filter states
     said: Array  # f8 (11,)
@@ -583,8 +584,10 @@ def _withdraw_void(facts, ff, fi, tally, final, until, v, record):
 
 @inner
 def _close(out, v, record, until):
-    k = out.closed_count[0]
-    out.closed_count[0] = k + 1
+    k, last = out.closed_count[0], out.closed_last[v]
+    if last < k and out.closed[last, 0] == v and out.closed[last, 1] == record:
+        out.closed[last, 2] = np.nan
+    out.closed_count[0], out.closed_last[v] = k + 1, k
     out.closed[k, 0], out.closed[k, 1], out.closed[k, 2] = v, record, until
 
 
@@ -618,6 +621,7 @@ def _expect_places(v, fleet, tables):
         prefetch(tables.points, 3 * segment + 8)
         prefetch(tables.points, 3 * segment + 16)
         prefetch(tables.segments, 4 * segment)
+        prefetch(tables.segments, 4 * segment + 8)
     p = state.fi[head, RUN_PATTERN]
     if p >= 0:
         gate = tables.i[tables.at[PGATE_START] + p] + state.fi[head, NEXT_GATE]
