@@ -334,6 +334,28 @@ async def test_what_is_looked_at_stands_in_the_address_and_comes_back(room):
     assert room.page.url == address
 
 
+async def test_the_search_finds_buses_stops_and_routes_and_enter_opens_the_best(room):
+    await room.open()
+    search = room.page.locator("#search")
+    await search.fill("b2")
+    await expect(room.page.locator("[data-bus-hit]")).to_have_count(1)
+    await search.press("Enter")
+    await expect(room.page.locator("#detail h3")).to_have_text("B2")
+    await search.fill("dukuh")
+    await expect(room.page.locator("[data-stop] small")).to_have_text(re.compile("→ .+"))
+    await search.press("Enter")
+    await expect(room.page.locator("#detail h3")).to_have_text("Dukuh")
+    await search.fill("1")
+    await search.press("Enter")
+    await expect(room.page.locator('[data-route="1"]')).to_have_attribute("aria-current", "true")
+    await search.press("Enter")
+    await expect(room.page.locator('[data-route="1"]')).to_have_attribute("aria-current", "true")
+    await search.fill("nothing is called so")
+    await search.press("Enter")
+    await expect(room.page.locator("#detail h3")).to_have_text("Dukuh")
+    assert ours(room.complaints) == []
+
+
 async def test_everything_can_be_reached_by_keyboard(room):
     await room.open()
     await room.page.keyboard.press("/")

@@ -9,12 +9,13 @@ import { addSegments, fetchSegments, segmentWords, setDetours, setSegments, show
 import { Live } from "./live.js";
 import { loadNetwork } from "./network.js";
 import { alerts } from "./panels/alerts.js";
+import { busHits, findBuses, findStops, stopHits } from "./panels/finder.js";
 import { fetchGroups } from "./panels/groups.js";
 import { legend, showLayers } from "./panels/legend.js";
 import { fetchIndicators, routeDetail, routeList } from "./panels/routes.js";
 import { status } from "./panels/status.js";
 import { fetchArrivals, stopPanel } from "./panels/stop.js";
-import { chip, vehiclePanel } from "./panels/vehicle.js";
+import { vehiclePanel } from "./panels/vehicle.js";
 import { fetchWhy, whyPanel } from "./panels/why.js";
 import { change, onChange, state } from "./state.js";
 
@@ -333,28 +334,33 @@ function wire() {
     $(button).addEventListener("click", () => open(panel, !$(panel).classList.contains("open")));
   }
   $("search").addEventListener("input", search);
+  $("search").addEventListener("keydown", async (event) => {
+    if (event.key === "Enter" && (await search())) openBest();
+  });
 }
 
 let asked = 0;
+/** Show what the words find; whether that is still what is asked for. */
 async function search() {
   const words = $("search").value.trim();
   at("routes");
   const turn = ++asked;
-  const hits = $("stop-hits");
-  hits.hidden = words.length < 2;
-  if (hits.hidden) return;
-  let found = [];
-  try {
-    const answer = await fetch(`v1/stops?limit=30&q=${encodeURIComponent(words)}`);
-    if (answer.ok) found = (await answer.json()).data;
-  } catch {
-    found = []; // the status pill says that the service is away
+  $("bus-hits").replaceChildren(...busHits(findBuses(words, live), { network, change }));
+  const stops = await findStops(words);
+  if (turn !== asked) return false;
+  $("stop-hits").replaceChildren(...stopHits(stops, { network, change }));
+  return words.length > 0;
+}
+
+/** Open a route of exactly this name, else the first bus, the first stop, the first route. */
+function openBest() {
+  const words = $("search").value.trim().toLowerCase();
+  const route = network.order.find((r) => r.name.toLowerCase() === words);
+  if (route) return change({ route: route.route_id });
+  for (const list of ["bus-hits", "stop-hits", "route-list"]) {
+    const first = $(list).querySelector("button");
+    if (first) return first.click();
   }
-  if (turn !== asked) return;
-  hits.replaceChildren(el("h2", {}, "Stops"), ...found.map((stop) => el("li", {},
-    el("button", { type: "button", "data-stop": stop.stop_id, onclick: () => change({ stop: stop.stop_id, vehicle: null }) },
-      stop.route_ids.length ? chip(network, stop.route_ids[0]) : el("span.chip", {}, "–"),
-      el("span.name", {}, stop.name ?? stop.stop_id), el("span.tally", {}, stop.route_ids.length > 1 ? `+${stop.route_ids.length - 1}` : "")))));
 }
 
 start();

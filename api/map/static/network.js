@@ -50,6 +50,7 @@ export class Network {
     this.patterns = new Map();
     this.patternsOf = new Map();
     this.routesAt = new Map();
+    this.headingsAt = new Map(); // where the buses go that stop there, or at one of its platforms, and go on
     for (const p of raw.patterns) {
       p.polyline = decode(p.polyline);
       if (p.polyline.length > 1) {
@@ -63,6 +64,13 @@ export class Network {
         if (!this.routesAt.has(stop_id)) this.routesAt.set(stop_id, new Set());
         this.routesAt.get(stop_id).add(p.route_id);
       }
+      for (const stop_id of p.stop_ids.slice(0, -1)) {
+        for (const id of [stop_id, this.stops.get(stop_id)?.parent_id]) {
+          if (!id) continue;
+          if (!this.headingsAt.has(id)) this.headingsAt.set(id, new Set());
+          this.headingsAt.get(id).add(this.headsign(p));
+        }
+      }
     }
     this.order = [...this.routes.values()].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
   }
@@ -71,6 +79,10 @@ export class Network {
   mainPattern(routeId, directionId) {
     const found = (this.patternsOf.get(routeId) ?? []).filter((p) => p.direction_id === directionId);
     return found.sort((a, b) => b.stop_ids.length - a.stop_ids.length || b.length_m - a.length_m)[0];
+  }
+
+  headsign(pattern) {
+    return pattern.headsign || this.stops.get(pattern.stop_ids.at(-1))?.name || "–";
   }
 
   directions(routeId) {

@@ -32,7 +32,7 @@ export function vehiclePanel(id, vehicle, { network, live, change, close }) {
   return [
     title,
     flags.length ? el("div", {}, flags.map(([words, color]) => el("span.flag", { "--c": color }, words))) : null,
-    pattern ? el("div.name", {}, `to ${pattern.headsign || network.stops.get(pattern.stop_ids.at(-1))?.name || "–"}`) : null,
+    pattern ? el("div.name", {}, `to ${network.headsign(pattern)}`) : null,
     stop ? el("div", {}, `${GO[vehicle.current_status] ?? "Next"} `, el("button.link", { type: "button", onclick: () => change({ stop: vehicle.stop_id, vehicle: null }) }, stop.name || vehicle.stop_id)) : null,
     gauge(vehicle, band),
     [...live.known.alert.values()].filter((a) => a.vehicle_id === id).map((a) => advice(a, network)),
