@@ -118,7 +118,8 @@ def _gap_words(view: View, s: Sighting, since: float) -> Told:
     if waiting:
         names = ", ".join(a.stop_name(stop) for stop in waiting[:STOPS_TOLD])
         more = f" and {len(waiting) - STOPS_TOLD} more" if len(waiting) > STOPS_TOLD else ""
-        soon = "" if next_s is None else f"; the next bus is there in {_span(next_s)}"
+        when = "" if next_s is None else "any moment" if next_s < 10.0 else f"in {_span(next_s)}"
+        soon = f"; the next bus is there {when}" if when else ""
         wait = f" Waiting: {names}{more}{soon}."
     return Told(
         f"Route {a.route(s)}: gap of {_span(s.value)} in front of {follower}",
