@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -485,6 +486,7 @@ class Alerts:
         vehicle, leader = self.vehicles(view, sighting)
         before = episodes.row[at]
         episodes.row[at] = {
+            **_BLANK,
             "alert_id": before["alert_id"]
             if before
             else f"{self._subject(rule, sighting, vehicle, leader)}:{since:.0f}",
@@ -517,8 +519,14 @@ class Alerts:
         return ":".join((rule.kind, *(name or "" for name in names)))
 
 
+_BLANK: dict[str, Any] = dict.fromkeys(messages.ALERT)
+_values_of = itemgetter(*messages.ALERT)
+
+
 def _columns(told: list[dict[str, Any]]) -> Columns:
-    return {name: messages.column(kind, [row.get(name) for row in told]) for name, kind in messages.ALERT.items()}
+    lists = zip(*map(_values_of, told), strict=True)
+    kinds = messages.ALERT.items()
+    return {name: messages.column(kind, list(values)) for (name, kind), values in zip(kinds, lists, strict=True)}
 
 
 def _span(seconds: float) -> str:
