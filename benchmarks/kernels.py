@@ -66,7 +66,8 @@ def run(bench: Benchmark) -> None:
     assert np.mean(elsewhere) < 0.1, "the window is in the wrong place"
     beam = _BeamStep(work)
     rates = alternate(runs, ours, theirs, beam.step)
-    window = bench.add("window snap, known route", rates[0], "pings/s", work.conditions)
+    said = f"{work.conditions}; from the segment of the place one ping before"
+    window = bench.add("window snap, known route", rates[0], "pings/s", said)
     shapely_known = bench.add("shapely line_locate_point, known route", rates[1], "pings/s", work.conditions)
     bench.add("window snap / shapely", window.median / shapely_known.median, "x", "same run", "≥100")
     rates[2] = beam.rates

@@ -109,9 +109,8 @@ def tables_of(n: Network) -> Tables:
         k.PSTOP_START: n.pstop_start,
         k.PSTOP_STOP_IX: n.pstop_stop_ix,
         k.PSTOP_SEQUENCE: n.pstop_sequence,
-        k.PSTOP_GATE_SEQ: n.pstop_gate_seq,
         k.PGATE_START: n.pgate_start,
-        k.PGATE_STOP_POS: n.pgate_stop_pos,
+        k.PGATE_STOP_POS: np.where(n.pgate_stop_pos >= 0, n.pgate_stop_pos, -1 - stops_before(n)),
         k.PGATE_GATE_IX: n.pgate_gate_ix,
         k.SPAN_START: n.span_start,
         k.SPAN_CELL_IX: n.span_cell_ix,
@@ -127,6 +126,7 @@ def tables_of(n: Network) -> Tables:
     }
     numbers = {
         k.PATTERN_LENGTH_M: n.pattern_length_m,
+        k.PATTERN_END_M: n.pstop_dist_m[n.pstop_start[1:] - 1],
         k.PATTERN_WAIT: wait.ravel(),
         k.PSTOP_DIST_M: n.pstop_dist_m,
         k.PSTOP_DEPARTURE_S: n.pstop_departure_s,
@@ -150,6 +150,13 @@ def tables_of(n: Network) -> Tables:
         np.concatenate(list(numbers.values())).astype(np.float64),
         at,
     )
+
+
+def stops_before(n: Network) -> Array:
+    """How many stops of its pattern lie before each gate, i8 (gates of patterns)."""
+    before = np.concatenate([[0], np.cumsum(n.pgate_stop_pos >= 0)])
+    lies: Array = before[:-1] - np.repeat(before[n.pgate_start[:-1]], np.diff(n.pgate_start))
+    return lies
 
 
 def headings(n: Network) -> Array:

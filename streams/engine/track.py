@@ -554,8 +554,8 @@ class Track:
                 tracking.rows(2 * rows + 4 * late + vehicles * tracking.RING),
                 gates.facts(most + 4 * rows),
                 np.zeros((rows + 2 * vehicles + 2, 3)),
-                np.zeros(vehicles, np.int64),
-                np.zeros(1, np.int64),
+                np.zeros(2, np.int64),
+                np.full(vehicles, -1, np.int64),
                 tracking.state(2),
                 np.zeros(11),
                 recall.way(),
@@ -564,7 +564,7 @@ class Track:
         out = self._out
         out.rows.counts[:] = 0
         out.facts.counts[:] = 0
-        out.closed_count[:] = 0
+        out.closed_count[:] = 0, out.closed_count.sum()
         return out
 
 

@@ -23,7 +23,7 @@ def snap_window(points, first, last, from_m, to_m, x, y, near):
     """
     best = np.inf
     dist = np.nan
-    if last <= first or to_m < from_m or to_m < points[first, 2] or from_m > points[last, 2]:
+    if last <= first or to_m < from_m:
         return dist, best, near
     # The last segment that begins at or before from_m, lo: stride away from the near one, then halve.
     lo = min(max(near, first), last - 1)
@@ -47,6 +47,9 @@ def snap_window(points, first, last, from_m, to_m, x, y, near):
             lo = mid
         else:
             hi = mid
+    # Asked only where it may be: the shape's ends are in no near cache.
+    if (lo == first and to_m < points[first, 2]) or (lo == last - 1 and from_m > points[last, 2]):
+        return dist, best, near
     at = lo
     # Points may repeat: the segments before that one of no length cannot matter, they end at from_m too.
     for i in range(lo, last):

@@ -22,6 +22,7 @@ from streams.kernels.tables import (
     GRID,
     LOOSE,
     PATTERN_DIRECTION,
+    PATTERN_END_M,
     PATTERN_FIRST,
     PATTERN_LAST,
     PATTERN_LENGTH_M,
@@ -670,8 +671,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
             new = min(length, max(low, new))
             v_now = max(0.0, (new - d) / dt)
             v = speed_mps if reported else (v + ease * (v_now - v) if v == v else v_now)
-            stop = tables.i[tables.at[PSTOP_START] + p + 1] - 1
-            ending = new >= tables.f[tables.at[PSTOP_DIST_M] + stop] - TERMINAL_M
+            ending = new >= tables.f[tables.at[PATTERN_END_M] + p] - TERMINAL_M
             beside = offset > 2.0 * prm.sigma_m and offset > 2.0 * _sigma(tables, segment, prm)
             if beside and not jumped and not ending:
                 street = tables.segments[segment]

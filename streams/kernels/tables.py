@@ -28,9 +28,8 @@ Array = np.ndarray
     PSTOP_START,  # CSR: stops of a pattern
     PSTOP_STOP_IX,
     PSTOP_SEQUENCE,
-    PSTOP_GATE_SEQ,  # position in the pattern's gates
     PGATE_START,  # CSR: gates of a pattern
-    PGATE_STOP_POS,  # position in the pattern's stops, -1 between stops
+    PGATE_STOP_POS,  # position in the pattern's stops; between stops -1 - that of the next one
     PGATE_GATE_IX,  # which gate of the network it is
     SPAN_START,  # CSR: runs of one directed cell along a pattern
     SPAN_CELL_IX,
@@ -43,9 +42,10 @@ Array = np.ndarray
     SERVICE_ACTIVE,  # services x N_DAYS, row by row
     GRID_START,  # CSR: cells of the candidate grid, row-major
     GRID_SEGMENT,  # first point of a shape segment
-) = range(28)
+) = range(27)
 (
     PATTERN_LENGTH_M,
+    PATTERN_END_M,  # the last stop
     # 4 a pattern: where a vehicle waits before it starts: x, y of its own start, and of the end of the pattern before
     PATTERN_WAIT,
     PSTOP_DIST_M,
@@ -56,7 +56,7 @@ Array = np.ndarray
     FREQ_START_S,
     FREQ_END_S,
     GRID,  # x0, y0 and cell size in metres
-) = range(28, 38)
+) = range(27, 38)
 # and four plain numbers stand in `at` themselves
 FIRST_DAY, N_DAYS, GRID_NX, GRID_NY = range(38, 42)
 ENTRIES = 42

@@ -93,7 +93,6 @@ from streams.kernels.tables import (
     PGATE_START,
     PGATE_STOP_POS,
     PSTOP_DIST_M,
-    PSTOP_GATE_SEQ,
     PSTOP_SEQUENCE,
     PSTOP_START,
     PSTOP_STOP_IX,
@@ -181,8 +180,8 @@ class Out(NamedTuple):
     rows: Rows
     facts: Facts
     closed: Array  # f8 (capacity, 3): vehicle, record, until; NaN where more is closed of it in the record
-    closed_last: Array  # i8 (vehicles,), row of `closed` where the vehicle may stand
-    closed_count: Array  # i8 (1,)
+    closed_count: Array  # i8 (2,): how many rows there are now, and have been in the calls before
+    closed_last: Array  # i8 (vehicles,): how many rows there had been when the vehicle's last was added
     spare: State  # two filter states
     said: Array  # f8 (11,)
     way: Array  # see recall.way
@@ -311,21 +310,18 @@ def _advance(
         row[R_DIST] = ff[RUN_D]
         row[R_CELL] = tables.i[tables.at[SPAN_CELL_IX] + tables.i[tables.at[SPAN_START] + p] + fi[SPAN]]
     visiting = fi[VISIT_GATE] >= 0 and np.isnan(ff[VISIT_DEPARTURE])
-    lo, end = tables.i[tables.at[PSTOP_START] + p], tables.i[tables.at[PSTOP_START] + p + 1]
-    hi = end
-    wanted = fi[VISIT_GATE] if visiting else fi[NEXT_GATE]
-    while lo < hi:
-        middle = (lo + hi) >> 1
-        if tables.i[tables.at[PSTOP_GATE_SEQ] + middle] < wanted:
-            lo = middle + 1
-        else:
-            hi = middle
-    if lo < end:
-        row[R_STOP], row[R_SEQUENCE] = tables.i[tables.at[PSTOP_STOP_IX] + lo], tables.i[tables.at[PSTOP_SEQUENCE] + lo]
+    gate = tables.i[tables.at[PGATE_START] + p] + (fi[VISIT_GATE] if visiting else fi[NEXT_GATE])
+    if gate == tables.i[tables.at[PGATE_START] + p + 1]:
+        return code
+    position = tables.i[tables.at[PGATE_STOP_POS] + gate]
+    stop = tables.i[tables.at[PSTOP_START] + p] + (position if position >= 0 else -1 - position)
+    if stop < tables.i[tables.at[PSTOP_START] + p + 1]:
+        row[R_STOP] = tables.i[tables.at[PSTOP_STOP_IX] + stop]
+        row[R_SEQUENCE] = tables.i[tables.at[PSTOP_SEQUENCE] + stop]
         row[R_STATUS] = IN_TRANSIT
         if visiting:
             row[R_STATUS] = STOPPED
-        elif on_route and tables.f[tables.at[PSTOP_DIST_M] + lo] - ff[RUN_D] <= INCOMING_M:
+        elif on_route and tables.f[tables.at[PSTOP_DIST_M] + stop] - ff[RUN_D] <= INCOMING_M:
             row[R_STATUS] = INCOMING
     return code
 
@@ -584,10 +580,11 @@ def _withdraw_void(facts, ff, fi, tally, final, until, v, record):
 
 @inner
 def _close(out, v, record, until):
-    k, last = out.closed_count[0], out.closed_last[v]
-    if last < k and out.closed[last, 0] == v and out.closed[last, 1] == record:
+    k, before = out.closed_count[0], out.closed_count[1]
+    last = out.closed_last[v] - before
+    if last >= 0 and out.closed[last, 1] == record:
         out.closed[last, 2] = np.nan
-    out.closed_count[0], out.closed_last[v] = k + 1, k
+    out.closed_count[0], out.closed_last[v] = k + 1, before + k
     out.closed[k, 0], out.closed[k, 1], out.closed[k, 2] = v, record, until
 
 
