@@ -53,7 +53,7 @@ WORDS = {
     "headway_at": "when it passed that gate, POSIX seconds",
     "leader_id": "the vehicle ahead",
     "stop_ids": "of a gap: the stops that wait, as the next bus comes to them; of a detour: those left out",
-    "next_bus_s": "of a gap: seconds until the next bus is at the first of these stops",
+    "next_bus_s": "of a gap: seconds until the next bus is at the first of these stops; null while it stands",
     "hold_stop_id": "advice for a bunched vehicle: the stop to hold it at; null: none would help",
     "hold_s": "advice for a bunched vehicle: how long to hold it, seconds",
     "path": "of a detour: the way its newest bus drove, an encoded polyline (5 decimals)",

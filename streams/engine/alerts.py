@@ -34,6 +34,7 @@ from streams.settings import Settings
 Array = np.ndarray
 
 STOPS_TOLD = 3  # by name, of those that wait
+STANDS_S = 120.0  # a bus that has not moved for so long comes nobody knows when
 
 
 class Sighting(NamedTuple):
@@ -371,7 +372,8 @@ class Alerts:
     def waiting(self, view: View, s: Sighting) -> tuple[list[int], float | None]:
         """Stops that the bus ahead has served and this one has not; seconds until this one is at the first of them.
 
-        It is taken to need as long as the bus ahead did, where that is known, else as long as planned.
+        It is taken to need as long as the bus ahead did, where that is known, else as long as planned; for what
+        is left of the way its share of that at the least. Nobody knows when one that stands will be there.
         """
         network, city = self.network, view.city
         headways: HeadwayState = city.parts["headways"]
@@ -398,7 +400,12 @@ class Alerts:
         if not np.isfinite(took):
             offset = self.headways.planned.pgate_offset_s
             took = offset[stops[0]] - offset[here]
+        if fleet.timestamp[v] - view.state.moved_at[v] >= STANDS_S:
+            return waiting, None
         left = measured + took - fleet.timestamp[v]
+        gate_m, stop_m = network.pgate_dist_m[here], network.pgate_dist_m[stops[0]]
+        share = (stop_m - max(dist, gate_m)) / max(stop_m - gate_m, 1.0)
+        left = max(left, took * share)  # it is slow: the rest is still to drive
         return waiting, round(max(float(left), 0.0), 1)
 
     def hold(self, view: View, s: Sighting) -> Hold | None:

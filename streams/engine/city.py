@@ -113,7 +113,7 @@ class City:
     """The stage behind `positions` (see stage.py)."""
 
     name = "city"
-    version = 9
+    version = 10
     source = "positions"
 
     def __init__(

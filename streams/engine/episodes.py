@@ -13,6 +13,7 @@ import numpy as np
 Array = np.ndarray
 
 UPDATE_EVERY_S = 60.0  # a change is told at the most this often
+NEWS = 0.25  # a headway that differs by so much from the one told is a change
 
 _COLUMNS: dict[str, tuple[Any, Any]] = {
     "key": (np.int64, -1),  # of the subject; ascending
@@ -21,7 +22,8 @@ _COLUMNS: dict[str, tuple[Any, Any]] = {
     "revision": (np.int64, -1),  # -1: not told yet
     "told_at": (np.float64, np.nan),
     "evidence": (np.float64, np.nan),  # when what was sighted first was measured
-    "stop": (np.int64, -1),  # as told last
+    "value": (np.float64, np.nan),  # as told last
+    "stop": (np.int64, -1),
     "vehicle": (np.int64, -1),
     "other": (np.int64, -1),  # as sighted last
 }
@@ -92,6 +94,7 @@ class Episodes:
     revision: Array
     told_at: Array
     evidence: Array
+    value: Array
     stop: Array
     vehicle: Array
     other: Array
@@ -133,13 +136,15 @@ class Episodes:
             if confirm:
                 tell &= s.measured[seen] > self.evidence
             changed = told & sighted & (at - self.told_at >= UPDATE_EVERY_S)
-            changed &= (self.stop != s.stop[seen]) | (self.vehicle != s.vehicle[seen])
+            other = np.abs(s.value[seen] - self.value) >= NEWS * self.value  # never of times
+            changed &= other | (self.stop != s.stop[seen]) | (self.vehicle != s.vehicle[seen])
         tell |= changed
         rows = np.flatnonzero(tell)
         self.revision[rows] += 1
         self.told_at[rows] = at
         if len(rows):
             self.stop[rows], self.vehicle[rows] = s.stop[seen[rows]], s.vehicle[seen[rows]]
+            self.value[rows] = s.value[seen[rows]]
         return Verdict(rows, seen[rows], np.flatnonzero(resolved), np.flatnonzero(told & ~resolved & ~tell))
 
     def end(self, rows: Array) -> None:

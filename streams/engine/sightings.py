@@ -181,9 +181,12 @@ def _followers(view: View, firm: Array, soft: Array) -> tuple[Sightings, Array]:
     headways: HeadwayState = city.parts["headways"]
     latest, fleet = headways.latest, city.fleet
     n = len(current_s)
-    met = (firm | soft) & view.serving[:n] & (latest["leader"][:n] >= 0)
+    # a bus that stands drops back: that is measured too, by the bus ahead
     with np.errstate(invalid="ignore"):
-        met &= at - latest["time"][:n] < MEASURED_WITHIN_S
+        stands = current_s >= latest["headway_s"][:n] + DROPPED_S
+        measured = np.where(stands, fleet.timestamp[:n], latest["time"][:n])
+        recent = at - measured < MEASURED_WITHIN_S
+    met = (firm | soft) & recent & view.serving[:n] & (latest["leader"][:n] >= 0)
     met &= ~alerts.is_first_gate[latest["pgate"][:n]] & (latest["run"][:n] == fleet.run[:n])
     v = np.flatnonzero(met)
     leader_run = latest["leader"][v]
@@ -191,9 +194,6 @@ def _followers(view: View, firm: Array, soft: Array) -> tuple[Sightings, Array]:
     known = leader >= 0
     v, leader, leader_run = v[known], leader[known], leader_run[known]
     pgate = latest["pgate"][v]
-    # a bus that stands drops back: that is measured too, by the bus ahead
-    stands = current_s[v] >= latest["headway_s"][v] + DROPPED_S
-    measured = np.where(stands, fleet.timestamp[v], latest["time"][v])
     found = Sightings.of(
         v,
         firm[v],
@@ -203,7 +203,7 @@ def _followers(view: View, firm: Array, soft: Array) -> tuple[Sightings, Array]:
         other=leader,
         value=current_s[v],
         target=latest["target_s"][v],
-        measured=measured,
+        measured=measured[v],
     )
     return found, leader_run
 

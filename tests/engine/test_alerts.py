@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -151,6 +153,24 @@ def next_at(watch, run, stop):
     stops = slice(network.pstop_start[pattern], network.pstop_start[pattern + 1])
     at = [network.stop_ids[s] for s in network.pstop_stop_ix[stops]].index(stop)
     return next(f.time for f in run if f.seq == network.pstop_gate_seq[stops][at])
+
+
+def test_a_gap_grows_while_the_bus_behind_it_stands_and_is_told_anew():
+    watch = Watch()
+    log = watch.log
+    ahead, behind = log.run("v1", "R", "07:00:00"), log.run("v2", "R", "07:22:00")
+    stuck = behind[14]
+    stands = [stuck.again(passes=False, time=stuck.time + t) for t in range(10, 1800, 10)]
+    rows = kinds(watch.drive(ahead + behind[:15] + stands, stuck.time + 1800.0), "gap")
+    assert len({r["alert_id"] for r in rows}) == 1
+    assert all(r["active_to"] != r["active_to"] for r in rows), "it has not come yet"
+    told = [r["headway_s"] for r in rows]
+    assert told[0] == 1320.0
+    assert all(1.25 <= b / a <= 1.3 for a, b in pairwise(told))
+    assert told[-1] >= (stands[-1].time - ahead[15].time) / 1.3
+    assert {r["stop_id"] for r in rows} == {"B"}
+    assert rows[0]["next_bus_s"] > 0
+    assert all(np.isnan(r["next_bus_s"]) for r in rows[1:]), "when a bus comes that stands nobody knows"
 
 
 def test_a_gap_with_a_bus_in_it_is_none():

@@ -95,6 +95,15 @@ def test_an_episode_is_told_and_resolved_in_turn_and_never_within_its_time(words
     assert all(b - a >= AFTER_S for (a, _), (b, _) in pairwise(told))
 
 
+def test_a_headway_that_has_grown_by_a_quarter_is_told_anew_but_once_a_minute():
+    episodes, told = Episodes(), []
+    for at in range(0, 600, 5):
+        s = Sightings.of(np.array([1]), value=np.array([600.0 + at]))
+        verdict = episodes.judge(s, float(at), AFTER_S, confirm=False, hand_over=False)
+        told += [float(s.value[0])] * len(verdict.tell)
+    assert told == [660.0, 825.0, 1035.0]
+
+
 def test_one_measurement_is_no_alert_however_long_it_stands():
     episodes = Episodes()
     for at in range(0, 600, 5):
