@@ -181,11 +181,17 @@ ONE_PLACE_M = 150.0  # hypotheses of a pattern this near to each other are one p
 EXPECTED_OFFSET = -0.5  # what a good fix costs on a shape in the mean
 
 
+@inner
+def _length(x, y):
+    """np.hypot without its care for numbers that overflow and for the last bit."""
+    return np.sqrt(x * x + y * y)
+
+
 @lean
 def offset_log(offset_m, sigma_m):
     """Log-density (up to a constant) of an offset from the shape: Student's t with 4 degrees of freedom."""
     z = offset_m / sigma_m
-    return -2.5 * np.log1p(0.25 * z * z)
+    return -2.5 * np.log(1.0 + 0.25 * z * z)
 
 
 @lean
@@ -298,10 +304,10 @@ def _to_stop(tables, p, dist):
 def _wait_distance(tables, p, dist, x, y):
     if dist > 0.0:
         last = tables.i[tables.at[PATTERN_LAST] + p]
-        return np.hypot(x - tables.points[last, 0], y - tables.points[last, 1])
+        return _length(x - tables.points[last, 0], y - tables.points[last, 1])
     at = tables.at[PATTERN_WAIT] + 4 * p
-    d = np.hypot(x - tables.f[at], y - tables.f[at + 1])
-    e = np.hypot(x - tables.f[at + 2], y - tables.f[at + 3])
+    d = _length(x - tables.f[at], y - tables.f[at + 1])
+    e = _length(x - tables.f[at + 2], y - tables.f[at + 3])
     return e if e < d else d  # NaN loses
 
 
@@ -541,9 +547,9 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         _begin(ff, fi, h, t, x, y, bearing_deg, speed_mps, tables, prm, times, work)
         return USED
     dt = t - ff[T]
-    moved = np.hypot(x - ff[X], y - ff[Y])
+    moved = _length(x - ff[X], y - ff[Y])
     if not moved <= prm.gate_speed_mps * dt + prm.gate_m:
-        again = np.hypot(x - ff[GATE_X], y - ff[GATE_Y]) <= prm.gate_speed_mps * (t - ff[GATE_T]) + prm.gate_m
+        again = _length(x - ff[GATE_X], y - ff[GATE_Y]) <= prm.gate_speed_mps * (t - ff[GATE_T]) + prm.gate_m
         ff[GATE_T], ff[GATE_X], ff[GATE_Y] = t, x, y
         if not again:
             return IMPOSSIBLE_SPEED
@@ -565,7 +571,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         return USED
 
     # --- what this fix says by itself
-    away = np.hypot(x - ff[ANCHOR_X], y - ff[ANCHOR_Y])
+    away = _length(x - ff[ANCHOR_X], y - ff[ANCHOR_Y])
     since = t - ff[ANCHOR_T]
     reported = speed_mps == speed_mps
     obs_speed = speed_mps if reported else (away / since if since >= 4.0 else ff[SPEED])
@@ -596,7 +602,7 @@ def match(state, s, t, x, y, bearing_deg, speed_mps, route, direction, pattern, 
         weigh_offset *= 0.1
         weigh_heading *= 0.1
     off_network = weigh_offset * prm.off_network + weigh_heading * prm.off_heading
-    if np.hypot(x - ff[BASE_X], y - ff[BASE_Y]) > 50.0:
+    if _length(x - ff[BASE_X], y - ff[BASE_Y]) > 50.0:
         ff[BASE_T], ff[BASE_X], ff[BASE_Y] = t, x, y
     # Dwells and red lights end; in a jam there is no layover to win by it.
     loiter = -dt / prm.loiter_s if standing and prm.loiter_s <= t - ff[BASE_T] <= LOITER_LOG * prm.loiter_s else 0.0

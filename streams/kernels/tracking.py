@@ -263,6 +263,13 @@ def _way_here(fleet, v, q, place, out):
 
 
 @inner
+def _stop_from(p, gate, tables):
+    """The stop of pattern `p` at one of its gates, else the next one; the end of its stops where there is none."""
+    position = tables.i[tables.at[PGATE_STOP_POS] + gate]
+    return tables.i[tables.at[PSTOP_START] + p] + (position if position >= 0 else -1 - position)
+
+
+@inner
 def _advance(
     state, s, fleet, v, q, rows, row_list, facts, fact_list, record, reports, tables, prm, times, place, out, work
 ):
@@ -313,8 +320,7 @@ def _advance(
     gate = tables.i[tables.at[PGATE_START] + p] + (fi[VISIT_GATE] if visiting else fi[NEXT_GATE])
     if gate == tables.i[tables.at[PGATE_START] + p + 1]:
         return code
-    position = tables.i[tables.at[PGATE_STOP_POS] + gate]
-    stop = tables.i[tables.at[PSTOP_START] + p] + (position if position >= 0 else -1 - position)
+    stop = _stop_from(p, gate, tables)
     if stop < tables.i[tables.at[PSTOP_START] + p + 1]:
         row[R_STOP] = tables.i[tables.at[PSTOP_STOP_IX] + stop]
         row[R_SEQUENCE] = tables.i[tables.at[PSTOP_SEQUENCE] + stop]
@@ -630,6 +636,18 @@ def _expect_places(v, fleet, tables):
 
 
 @inner
+def _expect_stop(v, fleet, tables):
+    """A ping of vehicle v is here: ask for the stop ahead of it."""
+    fi = fleet.state.fi[STATES * v + HEAD]
+    p = fi[RUN_PATTERN]
+    if p >= 0:
+        stop = _stop_from(p, tables.i[tables.at[PGATE_START] + p] + fi[NEXT_GATE], tables)
+        prefetch(tables.i, tables.at[PSTOP_STOP_IX] + stop)
+        prefetch(tables.i, tables.at[PSTOP_SEQUENCE] + stop)
+        prefetch(tables.f, tables.at[PSTOP_DIST_M] + stop)
+
+
+@inner
 def _expect_shapes(pings, i, soon, fleet, tables, prm, place):
     """Row i of the pings comes next (`soon`) or after that: if it is time to see what passes there, ask for it."""
     head = STATES * pings.i[i, VEHICLE] + HEAD
@@ -687,11 +705,13 @@ def track(first, pings, fleet, vehicles, grid, reports, tables, prm, times, plac
             _expect_shapes(pings, i + 2, False, fleet, tables, prm, place)
         if i + 1 < len(pings.f) and pings.i[i + 1, VEHICLE] >= 0:
             prefetch(reports, reports.shape[1] * pings.i[i + 1, REPORT])
+            prefetch(out.closed_last, pings.i[i + 1, VEHICLE])
             _expect_places(pings.i[i + 1, VEHICLE], fleet, tables)
             _expect_shapes(pings, i + 1, True, fleet, tables, prm, place)
         v = pings.i[i, VEHICLE]
         if v < 0:
             continue
+        _expect_stop(v, fleet, tables)
         t = pings.f[i, TIME]
         if t > now + prm.future_s:
             _refuse(pings, i, FROM_THE_FUTURE, rows)
