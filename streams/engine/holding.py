@@ -3,7 +3,8 @@
 The rule is Turnquist's *prefol* (Strategies for improving reliability of bus transit service, Transportation Research
 Record 818, 1981): hold for half the difference of the headway behind and the headway ahead, which makes the two even.
 Of the next stops the one where the fewest routes call is told, for a bus that waits is in the way of others; never one
-where more than `hold_routes` call, never the last. It is advice: nobody is held by it.
+where more than `hold_routes` call, never the last. Where the feed marks stops at which buses wait for their time
+(`timepoint`) and one of them is among those, it is one of them. It is advice: nobody is held by it.
 """
 
 from typing import NamedTuple
@@ -36,6 +37,12 @@ class Holding:
         pattern = np.repeat(np.arange(len(network.pattern_ids)), np.diff(network.pstop_start))
         calls = np.unique(np.stack([network.pstop_stop_ix, network.pattern_route_dir_ix[pattern]]), axis=1)
         self.calling = np.bincount(calls[0], minlength=len(network.stop_ids))  # route directions at each stop
+        trip = np.repeat(np.arange(len(network.trip_pattern_ix)), np.diff(network.trip_time_start))
+        place = (
+            network.pstop_start[network.trip_pattern_ix[trip]] + np.arange(len(trip)) - network.trip_time_start[trip]
+        )
+        self.control = np.zeros(len(network.pstop_stop_ix), dtype=np.bool_)  # by stop of a pattern: buses wait there
+        self.control[place[network.trip_time_timepoint]] = True
 
     def advise(self, pattern: int, dist_m: float, ahead_s: float, behind_s: float) -> Hold | None:
         """What to tell a bus at `dist_m` of `pattern` between two headways; None: nothing that would help."""
@@ -49,6 +56,8 @@ class Holding:
         free = np.flatnonzero(self.calling[stop] <= self.routes)
         if not len(free):
             return None
+        control = free[self.control[stops][ahead][free]]
+        free = control if len(control) else free
         best = free[np.argmin(self.calling[stop[free]])]  # of equal ones the next
         return Hold(int(stop[best]), float(seconds), round(wait_change_s(ahead_s, behind_s, seconds), 1))
 

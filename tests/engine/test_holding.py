@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +47,17 @@ def test_the_stop_with_the_fewest_routes_among_the_next_is_told():
     assert holding.advise(pattern, 10.0, 60.0, 60.0 + 2 * LEAST_S - 2.0) is None, "too short to tell"
     assert holding.advise(pattern, 10.0, 240.0, 60.0) is None, "it is behind that the buses are close"
     assert network.stop_ids[Holding(network, 120.0, 3).advise(pattern, 10.0, 60.0, 240.0).stop] == "D"
+
+
+def test_where_the_feed_says_that_buses_wait_for_their_time_they_are_held():
+    network, drawing = draw(STREET, {"R": "ABCDE", "S": "FBCG", "T": "GCBF"})
+    pattern = drawing.pattern_ix("R")
+    trip = network.trip_pattern_ix.tolist().index(pattern)
+    marked = np.zeros(len(network.trip_time_timepoint), dtype=bool)
+    marked[network.trip_time_start[trip] + np.array([0, 2])] = True
+    network = replace(network, trip_time_timepoint=marked)
+    assert network.stop_ids[Holding(network, 120.0, 8).advise(pattern, 10.0, 60.0, 240.0).stop] == "C"
+    assert network.stop_ids[Holding(network, 120.0, 2).advise(pattern, 10.0, 60.0, 240.0).stop] == "D", "too busy"
 
 
 def test_no_hold_where_too_many_routes_call_or_at_the_end():
