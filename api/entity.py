@@ -1,6 +1,7 @@
 """One thing on the map (vehicle, alert, cell, segment): its record, and the record's bytes, made once and shared."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import h3
@@ -95,3 +96,19 @@ def hexagon(cell: str) -> tuple[float, float, bytes]:
         geometry = orjson.dumps({"type": "Polygon", "coordinates": [[*ring, ring[0]]]})
         _hexagons[cell] = (round(lat, 6), round(lon, 6), geometry)
     return _hexagons[cell]
+
+
+@lru_cache(maxsize=65_536)
+def extent(geometry: bytes) -> tuple[float, float, float, float]:
+    """min_lon, min_lat, max_lon, max_lat of a GeoJSON line, or of a polygon without holes."""
+    points = orjson.loads(geometry)["coordinates"]
+    lon, lat = zip(*(points[0] if isinstance(points[0][0], list) else points), strict=True)
+    return min(lon), min(lat), max(lon), max(lat)
+
+
+def touches(entity: Entity, bbox: tuple[float, float, float, float]) -> bool:
+    """Whether the extent of a line or a cell and a box have a place in common; what has no extent touches none."""
+    if not entity.geometry:
+        return False
+    west, south, east, north = extent(entity.geometry)
+    return bbox[0] <= east and west <= bbox[2] and bbox[1] <= north and south <= bbox[3]

@@ -10,8 +10,7 @@ from pydantic import Field
 from api import schema
 from api.answers import GEOJSON, Answer
 from api.coarser import FINEST, coarser
-from api.entity import Entity
-from api.live import inside
+from api.entity import Entity, touches
 from api.routes.common import InBox, RouteId, Whole, documented, listed, router
 
 routes = router()
@@ -43,7 +42,7 @@ async def congestion(
     if resolution < FINEST:
         found = coarser(found, resolution)
     if bbox is not None:
-        found = [e for e in found if inside(e, bbox)]
+        found = [e for e in found if touches(e, bbox)]
     if level is not None:
         found = [e for e in found if e.data["congestion_level"] in level]
     return _features(found, now.at)
@@ -65,7 +64,7 @@ async def segments(
     if route_id is not None:
         found = [e for e in found if route_id in e.data["route_ids"]]
     if bbox is not None:
-        found = [e for e in found if inside(e, bbox)]
+        found = [e for e in found if touches(e, bbox)]
     if level is not None:
         found = [e for e in found if e.data["congestion_level"] in level]
     return _features(found, now.at)
@@ -79,8 +78,8 @@ async def alerts(
 ) -> Answer:
     """Active alerts, severest and newest first.
 
-    Bunching (with advice to hold), gaps (with the stops that wait and the next bus), stopped and lost vehicles, routes
-    without service, silent sources.
+    Bunching (with advice to hold), gaps (with the stops that wait and the next bus), detours (with the stops left out
+    and the way driven), stopped and lost vehicles, routes without service, silent sources.
     """
     found = [*now.alerts.values(), *(now.ended_alerts.values() if ended else ())]
     if route_id is not None:

@@ -150,6 +150,7 @@ def replay(
             tell(f"writing {table.name}", done, len(tables.ALL))
             if table in wanted:
                 _write(finish.table(table), out / f"{table.name}.parquet", folder)
+        tell("tables written", 1, 1)
         counts.tables_s = time.perf_counter() - begun
         _count(counts, finish, parts)
     return counts

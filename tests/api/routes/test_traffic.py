@@ -33,6 +33,23 @@ async def test_congestion_by_box_level_and_lane(client):
     assert await n("resolution=8") == 2, "headings stay apart"
 
 
+async def test_what_lies_in_the_box_with_a_part_of_it_is_in_it(client):
+    """A box as small as a street corner: the middle of a coarse cell, or of a long segment, is elsewhere."""
+
+    async def ids(path, lon, lat):
+        box = f"bbox={lon - 1e-5},{lat - 1e-5},{lon + 1e-5},{lat + 1e-5}"
+        return {f["id"] for f in (await client.get(f"/v1/{path}{box}")).json()["features"]}
+
+    [way] = (await client.get("/v1/segments")).json()["features"]
+    for lon, lat in way["geometry"]["coordinates"]:
+        assert await ids("segments?", lon, lat) == {"A>B"}
+    assert await ids("segments?", lon + 0.1, lat) == set()
+    coarse = (await client.get("/v1/congestion?resolution=7")).json()["features"]
+    lon, lat = min(coarse[0]["geometry"]["coordinates"][0])
+    assert await ids("congestion?resolution=7&", lon, lat) == {f["id"] for f in coarse}
+    assert await ids("congestion?resolution=7&", lon - 0.1, lat) == set()
+
+
 async def test_coarser_cells_weigh_by_what_was_driven(client, view):
     near = h3.cell_to_children(h3.cell_to_parent(CELL, 9), 10)
     other = next(c for c in near if c != CELL)
