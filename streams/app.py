@@ -360,6 +360,7 @@ async def work(
 def warm_up(stages: Sequence[Stage], say: Callable[[str], None] = click.echo) -> None:
     """Compile every kernel: once the group is joined nothing may keep a partition waiting."""
     started = time.perf_counter()
+    say("kernels: those not in the cache are compiled, all of them on a first start: about a minute")
     for stage in stages:
         stage.warm_up()
     say(f"kernels ready after {time.perf_counter() - started:.1f} s")

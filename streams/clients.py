@@ -5,6 +5,7 @@ administration client of every process are secured alike.
 """
 
 import asyncio
+import re
 import ssl
 import sys
 from functools import partial
@@ -47,6 +48,9 @@ def connection(kafka: Kafka) -> dict[str, Any]:
         raise WrongSetting(
             "KORIDOR_BROKERS is not set: start `koridor broker` and set it to what that prints, or use `koridor run`"
         )
+    for broker in kafka.brokers.split(","):
+        if not re.fullmatch(r"\s*\S+:\d{1,5}\s*", broker):
+            raise WrongSetting(f"KORIDOR_BROKERS={kafka.brokers!r}: {broker!r} is no host:port, for example kafka:9092")
     if kafka.security_protocol not in _PROTOCOLS:
         raise WrongSetting(f"KORIDOR_SECURITY_PROTOCOL={kafka.security_protocol!r}: one of {', '.join(_PROTOCOLS)}")
     arguments: dict[str, Any] = {

@@ -5,6 +5,7 @@ name (`KORIDOR_BROKERS`). A value that cannot be used is refused at the start, w
 would be right.
 """
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -239,7 +240,10 @@ def _parse(name: str, text: str, kind: type, f: Field[Any]) -> Any:
     try:
         value: Any = text if kind is str else kind(text)
     except ValueError:
-        raise WrongSetting(f"{name}={text!r}: needs a number, for example {f.default}") from None
+        whole = "a whole number" if kind is int else "a number"
+        raise WrongSetting(f"{name}={text!r}: needs {whole}, for example {f.default}") from None
+    if kind is float and math.isinf(value):
+        raise WrongSetting(f"{name}={text!r}: needs a finite number, for example {f.default}")
     low, high = f.metadata["low"], f.metadata["high"]
     if (low is not None and not value >= low) or (high is not None and not value <= high):
         bounds = " and ".join(

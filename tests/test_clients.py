@@ -50,6 +50,7 @@ def test_sasl_reaches_aiokafka_and_faust_alike(protocol):
     ("changes", "said"),
     [
         ({"brokers": ""}, "KORIDOR_BROKERS is not set: start `koridor broker`"),
+        ({"brokers": "a:9092,b"}, "KORIDOR_BROKERS='a:9092,b': 'b' is no host:port, for example"),
         ({"security_protocol": "TLS"}, "KORIDOR_SECURITY_PROTOCOL='TLS': one of PLAINTEXT, SSL"),
         (
             {"security_protocol": "SASL_SSL", "sasl_mechanism": "GSSAPI"},

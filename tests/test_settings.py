@@ -33,10 +33,12 @@ def test_values_take_the_type_of_their_setting() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("KORIDOR_PARTITIONS", "many", "needs a number"),
+        ("KORIDOR_PARTITIONS", "many", "needs a whole number"),
+        ("KORIDOR_TRACK_LATENESS_S", "much", "needs a number"),
         ("KORIDOR_PARTITIONS", "0", "at least 1"),
         ("KORIDOR_PARTITIONS", "2000", "at most 1024"),
-        ("KORIDOR_PARTITIONS", "1.5", "needs a number"),
+        ("KORIDOR_PARTITIONS", "1.5", "needs a whole number"),
+        ("KORIDOR_CITY_STATEMENT_S", "inf", "needs a finite number"),
         ("KORIDOR_TRACK_LATENESS_S", "nan", "at least 0"),
         ("KORIDOR_TRACK_LATENESS_S", "31", "at most 30"),
         ("KORIDOR_API_PORT", "65536", "at most 65535"),
