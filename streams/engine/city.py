@@ -113,7 +113,7 @@ class City:
     """The stage behind `positions` (see stage.py)."""
 
     name = "city"
-    version = 10
+    version = 11
     source = "positions"
 
     def __init__(

@@ -60,6 +60,8 @@ class CongestionState:
     hour_expected_s: Array
     free: Array
     free_n: Array
+    free_log: Array
+    free_log2: Array
     # vehicle-seconds lost, of the windows of the last hour that have closed
     delay: Array  # f8 (n_cells, windows)
     delay_window: Array  # f8 (windows,): the window that a place of `delay` holds, NaN none
@@ -68,7 +70,7 @@ class CongestionState:
     now: Array
 
 
-_LEARNED = ("cell_s", "cell_m", "part_s", "part_m", "free", "free_n")
+_LEARNED = ("cell_s", "cell_m", "part_s", "part_m", "free", "free_n", "free_log", "free_log2")
 _BY_CELL = ("deviation", "variance", "seen_at", *_LEARNED)
 
 
@@ -150,7 +152,9 @@ class Congestion:
             hour_s=np.zeros((2, 168)),
             hour_expected_s=np.zeros((2, 168)),
             free=self.links.prior.copy(),
-            free_n=np.zeros(n, dtype=np.int64),
+            free_n=np.zeros(n),
+            free_log=np.zeros(n),
+            free_log2=np.zeros(n),
             delay=np.zeros((n, self._windows)),
             delay_window=np.full(self._windows, np.nan),
             usual=self.links.prior.copy(),
@@ -362,7 +366,7 @@ class Congestion:
         pace.learn(
             cell, hours_of_week(entered_at, self.network.timezone), metres, seconds, self.lane, PART_OF_HOUR,
             self.links.prior, state.cell_s, state.cell_m, state.part_s, state.part_m, state.hour_s,
-            state.hour_expected_s, state.free, state.free_n,
+            state.hour_expected_s, state.free, state.free_n, state.free_log, state.free_log2,
         )  # fmt: skip
 
     def _live(self, state: CongestionState, at: float, restate: bool, said: list[Columns], ways: list[Columns]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from streams.engine import state as codec
 from streams.settings import Settings
 
-VERSION = 6
+VERSION = 7
 _MAGIC = b"koridor profile\n"
 
 

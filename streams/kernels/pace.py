@@ -16,6 +16,11 @@ MIN_PACE = 1.0 / 30.0  # s/m
 MAX_PACE = 10.0  # s/m; slower is standing, and says no more
 MIN_METRES = 15.0  # a shorter cut through a cell's corner is GPS noise
 FREE_QUANTILE = 0.15  # of pace: the 85th percentile of speed is traffic engineering's free flow
+FREE_DEVIATES = 1.0364  # standard deviations of log(pace) that this lies below its mean
+FREE_SPREAD = 0.2  # standard deviation of log(pace) in a cell that nothing is known of,
+FREE_SPREAD_N = 3.0  # worth so many traversals
+FREE_PRIOR_N = 4.0  # traversals that the timetable's pace is worth as free flow
+FREE_FULL_N = 400.0  # sums are halved here, so that they follow the seasons
 PRIOR_M = 500.0  # metres that the timetable's pace is worth
 PART_M = 1500.0  # metres that a cell's mean over all hours is worth in one part of the week
 NETWORK_M = 50_000.0  # metres that "this hour is like any other" is worth for the whole network
@@ -99,7 +104,7 @@ def pace_now(now, usual, deviation, seen_at):
 @kernel
 def learn(
     cell_ix, hour, metres, seconds, lane, part_of_hour, prior,
-    cell_s, cell_m, part_s, part_m, hour_s, hour_expected_s, free, free_n,
+    cell_s, cell_m, part_s, part_m, hour_s, hour_expected_s, free, free_n, free_log, free_log2,
 ):  # fmt: skip
     """Learn usual pace and free flow from closed traversals, in their order.
 
@@ -108,10 +113,7 @@ def learn(
     metres, seconds  (n,) f8
     lane, part_of_hour, prior  as in `usual_pace`; the sums after them are changed in place
     free     (n_cells,) f8 s/m, pace when the road is free, changed in place
-    free_n   (n_cells,) i8 traversals it has seen, changed in place
-
-    Free flow is a running quantile (Robbins & Monro 1951, with relative steps that fall to 2 % and never go farther
-    than half the way to what was seen); it starts at the timetable's pace and leaves it by degrees.
+    free_n, free_log, free_log2  (n_cells,) f8 traversals behind it, sums of log(pace) and of its square: in place
     """
     for i in range(len(cell_ix)):
         if not metres[i] >= MIN_METRES:
@@ -135,10 +137,27 @@ def learn(
         if hour_expected_s[lane[c], h] > 1e7:
             hour_s[lane[c], h] *= 0.5
             hour_expected_s[lane[c], h] *= 0.5
-        step = max(0.02, 0.4 / (1.0 + free_n[c] / 10.0))
-        off = pace / free[c] - 1.0
-        if off > 0.0:
-            free[c] *= 1.0 + min(step * FREE_QUANTILE, 0.5 * off)
-        else:
-            free[c] *= 1.0 + max(-step * (1.0 - FREE_QUANTILE), 0.5 * off)
-        free_n[c] += 1
+        free_n[c] += 1.0
+        free_log[c] += np.log(pace)
+        free_log2[c] += np.log(pace) ** 2
+        if free_n[c] > FREE_FULL_N:
+            free_n[c] *= 0.5
+            free_log[c] *= 0.5
+            free_log2[c] *= 0.5
+        free[c] = free_flow(prior[c], free_n[c], free_log[c], free_log2[c])
+
+
+@kernel
+def free_flow(prior, n, log, log2):
+    """Pace (s/m) of a cell when the road is free: FREE_QUANTILE of a log-normal pace, by its moments.
+
+    prior      s/m from the timetable: what comes out where nothing was seen
+    n, log, log2  traversals, sums of log(pace) and of its square
+
+    Mean and variance are shrunk to what the timetable and FREE_SPREAD say. A jam that lasts raises the mean and widens
+    the spread, so free flow hardly moves. A quantile that is tracked needs several times as many traversals.
+    """
+    mean = (log + FREE_PRIOR_N * (np.log(prior) + FREE_DEVIATES * FREE_SPREAD)) / (n + FREE_PRIOR_N)
+    squares = max(log2 - log * log / n, 0.0) if n > 0.0 else 0.0
+    variance = (squares + FREE_SPREAD_N * FREE_SPREAD**2) / (n + FREE_SPREAD_N)
+    return np.exp(mean - FREE_DEVIATES * np.sqrt(variance))

@@ -5,6 +5,17 @@ import math
 from streams.kernels import pace as k
 
 
+def free_flow(prior, paces):
+    """The low quantile of a log-normal pace; mean and variance with what is known beforehand as further traversals."""
+    logs = [math.log(p) for p in paces]
+    n, z = len(logs), k.FREE_DEVIATES
+    expected = math.log(prior) + z * k.FREE_SPREAD
+    mean = (sum(logs) + k.FREE_PRIOR_N * expected) / (n + k.FREE_PRIOR_N)
+    middle = sum(logs) / n if n else 0.0
+    squares = sum((v - middle) ** 2 for v in logs) + k.FREE_SPREAD_N * k.FREE_SPREAD**2
+    return math.exp(mean - z * math.sqrt(squares / (n + k.FREE_SPREAD_N)))
+
+
 class Cell:
     """One directed cell."""
 
