@@ -97,12 +97,17 @@ def gap(view: View) -> Sightings:
 
 
 def vehicle_lost(view: View) -> Sightings:
-    """A vehicle in service that is no longer heard of. A source that is silent as a whole loses none."""
+    """A vehicle in service that is no longer heard of, away from its last stop: there it may have been turned off.
+
+    A source that is silent as a whole loses none.
+    """
     fleet, at, alerts = view.city.fleet, view.at, view.alerts
     n = len(fleet)
     silent_s = at - fleet.news[:n]
     serving = (fleet.trip_type[:n] == IN_SERVICE) & (fleet.pattern[:n] >= 0)
     v = np.flatnonzero(serving & (silent_s >= alerts.lost_after_s) & (silent_s < FORGOTTEN_S))
+    with np.errstate(invalid="ignore"):
+        v = v[~(_ends(view, v)[1] <= TERMINAL_M)]
     if not len(v):
         return NONE
     waited_s = np.minimum(silent_s[v], at - view.state.alive_since)
@@ -120,11 +125,8 @@ def vehicle_stopped(view: View) -> Sightings:
     with np.errstate(invalid="ignore"):
         stood = fleet.timestamp[:n] - state.moved_at[:n] >= alerts.stopped_after_s
     v = np.flatnonzero(stood & view.serving[:n] & ~fleet.off_route[:n])
-    network = alerts.network
-    pattern, dist = fleet.pattern[v], fleet.dist_m[v]
-    first = network.pstop_dist_m[network.pstop_start[pattern]]
-    last = network.pstop_dist_m[network.pstop_start[pattern + 1] - 1]
-    v = v[(dist - first > TERMINAL_M) & (last - dist > TERMINAL_M)]
+    begun, left = _ends(view, v)
+    v = v[(begun > TERMINAL_M) & (left > TERMINAL_M)]
     return Sightings.of(v, **_whereabouts(view, v), value=state.moved_at[v])
 
 
@@ -226,6 +228,15 @@ def _occupied(view: View, found: Sightings, leader_run: Array) -> Array:
     known = (alike | ~on_it) & ~np.isnan(begin) & ~np.isnan(end)
     found_one: Array = known & (between > 0)
     return found_one
+
+
+def _ends(view: View, v: Array) -> tuple[Array, Array]:
+    """Metres from the first stop of their patterns to vehicles, and from these to the last; NaN of an unknown place."""
+    fleet, network = view.city.fleet, view.alerts.network
+    pattern, dist = fleet.pattern[v], fleet.dist_m[v]
+    first = network.pstop_dist_m[network.pstop_start[pattern]]
+    last = network.pstop_dist_m[network.pstop_start[pattern + 1] - 1]
+    return dist - first, last - dist
 
 
 def _whereabouts(view: View, v: Array) -> dict[str, Array]:

@@ -294,6 +294,15 @@ def test_a_vehicle_in_service_that_falls_silent_is_lost_until_it_is_heard_again(
     assert [(r["vehicle_id"], r["revision"]) for r in rows if r["active_to"] == r["active_to"]] == [("v1", 1)]
 
 
+def test_a_vehicle_that_falls_silent_at_its_last_stop_is_not_lost():
+    watch = Watch()
+    log = watch.log
+    others = [f for i in range(24) for f in log.run("other", "R-back", log.clock("07:00:00") + i * 50, 2000.0)]
+    run = log.run("v1", "R", "07:00:00")
+    facts = run + [f for f in others if f.time < run[-1].time + 200]
+    assert not [r for r in kinds(watch.drive(facts, run[-1].time + 200), "vehicle_lost") if r["vehicle_id"] == "v1"]
+
+
 def test_a_silent_source_is_one_alert_and_loses_no_vehicles():
     watch = Watch()
     log = watch.log
