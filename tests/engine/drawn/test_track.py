@@ -84,6 +84,70 @@ def test_a04_loop():
         assert [s for t, s, _, _ in visits if t == trip] == list("ABCDA")
 
 
+def test_a05_a_way_that_crosses_itself():
+    network, drawing = draw(
+        """
+            E
+            |
+        A---x---B
+            |   |
+            D---C
+        """,
+        routes={"R": "AxBCDxE"},
+        metres_per_char=120,
+    )
+    said = run(network, parked(drawing, "E", ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)))
+    along = [p["dist_m"] for p in positions(said) if p["dist_m"] is not None]
+    assert along == sorted(along), "at the crossing it neither jumps ahead nor back"
+    assert np.diff(along).max() < 100.0
+    assert [stop for _, stop, _, _ in stops_of(network, said)] == list("ABCDE")
+
+
+def test_a06_a_short_turn_beside_the_whole_route():
+    ways = {"R": "ABCD", "R/short": "ABC", "R-back": "DCBA", "R-back/short": "CBA"}
+    network, drawing = draw("A-----B-----C-----D", routes=ways, metres_per_char=100)
+    out = ride(drawing, "R/short", seven(network), route_id="R", speed_mps=8.0)
+    wait = stand(drawing.at("C"), out[-1]["timestamp"] + 5.0, 300.0, route_id="R", speed_mps=0.0)
+    home = ride(drawing, "R-back/short", wait[-1]["timestamp"] + 5.0, route_id="R", speed_mps=8.0)
+    said = run(network, parked(drawing, "A", [*out, *wait, *home]))
+    visits = stops_of(network, said)
+    assert [stop for trip, stop, _, _ in visits if trip.endswith(":1")] == list("ABC")
+    assert [stop for trip, stop, _, _ in visits if trip.endswith(":2")] == list("CBA")
+    assert "Skipped" not in {row["schedule_relationship"] for row in last_words(said)["passings"].values()}
+
+
+def test_a07_an_express_on_the_street_of_a_route_that_stops_everywhere():
+    network, drawing = draw("A---B---C---D---E", routes={"L": "ABCDE", "X": "ACE"}, metres_per_char=100)
+    for key, stops in (("L", "ABCDE"), ("X", "ACE")):
+        said = run(network, parked(drawing, "E", ride(drawing, key, seven(network), route_id=key, speed_mps=8.0)))
+        assert {p["route_id"] for p in positions(said)[3:-13]} == {key}
+        assert [stop for _, stop, _, _ in stops_of(network, said)] == list(stops)
+
+
+def test_a08_a_terminal_of_two_routes():
+    network, drawing = draw(
+        """
+        A-----B-----T
+                    |
+                    |
+                    C
+                    |
+                    D
+        """,
+        routes={"R": "ABT", "R-back": "TBA", "S": "DCT", "S-back": "TCD"},
+        metres_per_char=100,
+    )
+    comes = ride(drawing, "R", seven(network), route_id="R", speed_mps=8.0)
+    waits = stand(drawing.at("T"), comes[-1]["timestamp"] + 5.0, 400.0, route_id="R", speed_mps=0.0)
+    goes = ride(drawing, "S-back", waits[-1]["timestamp"] + 5.0, route_id="S", speed_mps=8.0)
+    said = run(network, parked(drawing, "D", [*comes, *waits, *goes]))
+    visits = stops_of(network, said)
+    assert [stop for trip, stop, _, _ in visits if trip.endswith(":1")] == list("ABT")
+    assert [stop for trip, stop, _, _ in visits if trip.endswith(":2")] == list("TCD")
+    assert "Layover" in said_of(said, "trip_type")
+    assert [p for p in positions(said) if p["trip_id_performed"]][-1]["route_id"] == "S"
+
+
 def test_b01_parallel_streets():
     network, drawing = draw(
         """
