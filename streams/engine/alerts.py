@@ -144,10 +144,9 @@ def _lost_words(view: View, s: Sighting, since: float) -> Told:
 def _stopped_words(view: View, s: Sighting, since: float) -> Told:
     a = view.alerts
     vehicle, _ = a.vehicles(view, s)
-    stood = float(view.city.fleet.timestamp[s.vehicle]) - s.value
     return Told(
-        f"Route {a.route(s)}: {vehicle} has not moved for {_span(stood)}",
-        f"It stands after {a.stop_name(s.stop)} since {a.clock(s.value)}, in service towards {a.destination(s)}.",
+        f"Route {a.route(s)}: {vehicle} has not moved since {a.clock(s.value)}",
+        f"It stands after {a.stop_name(s.stop)}, in service towards {a.destination(s)}.",
         {},
     )
 
@@ -184,8 +183,8 @@ def _detour_words(view: View, s: Sighting, since: float) -> Told:
 
 def _silent_words(view: View, s: Sighting, since: float) -> Told:
     return Told(
-        f"No pings from this feed for {_span(view.at - s.value)}",
-        f"The last ones came at {view.alerts.clock(s.value)}; everything shown is older. Look at the source of pings.",
+        f"No pings from this feed since {view.alerts.clock(s.value)}",
+        "Everything shown is older. Look at the source of pings.",
         {},
     )
 
@@ -247,7 +246,9 @@ class Alerts:
         self._zone = zone_of(network.timezone)
         pattern = headways.planned.pgate_pattern
         first = network.pgate_start[pattern]
-        self.is_first_gate = np.append(np.arange(len(pattern)) == first, True)  # -1, no gate, is none to judge at
+        gate = np.arange(len(pattern))
+        # nobody waits behind the last gate, and before the first is none; -1, no gate, is none to judge at either
+        self.is_end = np.append((gate == first) | (gate == network.pgate_start[pattern + 1] - 1), True)
         pos = network.pgate_stop_pos
         last = np.where(pos >= 0, np.arange(len(pos)), first)
         pos = np.maximum(pos[np.maximum.accumulate(last)], 0)

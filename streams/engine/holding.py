@@ -17,6 +17,7 @@ Array = np.ndarray
 
 NEXT_STOPS = 4  # later it is another situation
 LEAST_S = 20.0  # a shorter hold is a long dwell
+NOTICE_M = 250.0  # a stop nearer than this is passed before the driver has been told
 
 
 class Hold(NamedTuple):
@@ -51,7 +52,7 @@ class Holding:
             return None
         network = self.network
         stops = slice(int(network.pstop_start[pattern]), int(network.pstop_start[pattern + 1]) - 1)  # not the last
-        ahead = np.flatnonzero(network.pstop_dist_m[stops] > dist_m)[:NEXT_STOPS]
+        ahead = np.flatnonzero(network.pstop_dist_m[stops] > dist_m + NOTICE_M)[:NEXT_STOPS]
         stop = network.pstop_stop_ix[stops][ahead]
         free = np.flatnonzero(self.calling[stop] <= self.routes)
         if not len(free):

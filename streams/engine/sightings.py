@@ -178,7 +178,7 @@ def _ratio(view: View) -> Array:
 
 
 def _followers(view: View, firm: Array, soft: Array) -> tuple[Sightings, Array]:
-    """Followers in service, heard of and past the first stop that meet a limit; and the run of each one's leader."""
+    """Followers in service and heard of, not at an end of their route, that meet a limit; and their leaders' runs."""
     city, alerts, at, current_s = view.city, view.alerts, view.at, view.current_s
     headways: HeadwayState = city.parts["headways"]
     latest, fleet = headways.latest, city.fleet
@@ -189,7 +189,7 @@ def _followers(view: View, firm: Array, soft: Array) -> tuple[Sightings, Array]:
         measured = np.where(stands, fleet.timestamp[:n], latest["time"][:n])
         recent = at - measured < MEASURED_WITHIN_S
     met = (firm | soft) & recent & view.serving[:n] & (latest["leader"][:n] >= 0)
-    met &= ~alerts.is_first_gate[latest["pgate"][:n]] & (latest["run"][:n] == fleet.run[:n])
+    met &= ~alerts.is_end[latest["pgate"][:n]] & (latest["run"][:n] == fleet.run[:n])
     v = np.flatnonzero(met)
     leader_run = latest["leader"][v]
     leader = city.runs.vehicle[leader_run]

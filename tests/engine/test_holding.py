@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.holding import LEAST_S, Holding, hold_s, wait_change_s
+from streams.engine.holding import LEAST_S, NOTICE_M, Holding, hold_s, wait_change_s
 from tests.drawing import draw
 
 STREET = """
@@ -61,8 +61,16 @@ def test_where_the_feed_says_that_buses_wait_for_their_time_they_are_held():
 
 
 def test_no_hold_where_too_many_routes_call_or_at_the_end():
-    network, drawing = draw("A----B----C", {"R": "ABC", "S": "ABC"})
+    network, drawing = draw("A-------B----C", {"R": "ABC", "S": "ABC"})
     pattern = drawing.pattern_ix("R")
     assert Holding(network, 120.0, 2).advise(pattern, 10.0, 60.0, 240.0) is not None
     assert Holding(network, 120.0, 1).advise(pattern, 10.0, 60.0, 240.0) is None
-    assert Holding(network, 120.0, 2).advise(pattern, 300.0, 60.0, 240.0) is None
+    assert Holding(network, 120.0, 2).advise(pattern, 450.0, 60.0, 240.0) is None
+
+
+def test_no_hold_at_a_stop_that_is_passed_before_the_driver_has_been_told():
+    network, drawing = draw("A-------B-------C-------D", {"R": "ABCD"})
+    pattern, holding = drawing.pattern_ix("R"), Holding(network, 120.0, 2)
+    b_m = float(network.pstop_dist_m[network.pstop_start[pattern] + 1])
+    for before_m, stop in ((NOTICE_M + 1.0, "B"), (NOTICE_M - 1.0, "C")):
+        assert network.stop_ids[holding.advise(pattern, b_m - before_m, 60.0, 240.0).stop] == stop
