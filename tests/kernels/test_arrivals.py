@@ -368,7 +368,8 @@ def test_own_paces_earn_their_weight():
             slow = rng.choice([0.8, 1.25])
             for k in range(12):
                 pace = slow if lasts else rng.choice([0.8, 1.25])
-                learn(a, [(0, 8, NOW + 40_000 * driver + 100 * k, 100 * pace, np.nan)], now=NOW)
+                at = NOW + 40_000 * driver + 100 * k
+                learn(a, [(0, 8, at, 100 * pace, np.nan)], now=at)
         assert low <= kernel.fitted(a["fits"])[3] <= high
 
 
