@@ -5,6 +5,8 @@ it relaxes to the usual pace and its variance to that of a cell nobody has seen.
 slowly, from closed traversals only.
 """
 
+from statistics import NormalDist
+
 import numpy as np
 
 from streams.jit import kernel
@@ -16,7 +18,7 @@ MIN_PACE = 1.0 / 30.0  # s/m
 MAX_PACE = 10.0  # s/m; slower is standing, and says no more
 MIN_METRES = 15.0  # a shorter cut through a cell's corner is GPS noise
 FREE_QUANTILE = 0.15  # of pace: the 85th percentile of speed is traffic engineering's free flow
-FREE_DEVIATES = 1.0364  # standard deviations of log(pace) that this lies below its mean
+FREE_DEVIATES = -NormalDist().inv_cdf(FREE_QUANTILE)  # standard deviations of log(pace) below its mean
 FREE_SPREAD = 0.2  # standard deviation of log(pace) in a cell that nothing is known of,
 FREE_SPREAD_N = 3.0  # worth so many traversals
 FREE_PRIOR_N = 4.0  # traversals that the timetable's pace is worth as free flow
@@ -138,8 +140,9 @@ def learn(
             hour_s[lane[c], h] *= 0.5
             hour_expected_s[lane[c], h] *= 0.5
         free_n[c] += 1.0
-        free_log[c] += np.log(pace)
-        free_log2[c] += np.log(pace) ** 2
+        log = np.log(pace)
+        free_log[c] += log
+        free_log2[c] += log * log
         if free_n[c] > FREE_FULL_N:
             free_n[c] *= 0.5
             free_log[c] *= 0.5

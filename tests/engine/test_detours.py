@@ -14,6 +14,7 @@ from streams.engine.alerts import Alerts
 from streams.engine.city import IN, City
 from streams.engine.detours import Detours
 from streams.engine.headways import Headways
+from streams.engine.part import CityState
 from streams.engine.stage import Record
 from tests.drawing import Drawing, draw
 from tests.engine.driving import rows_of
@@ -181,10 +182,18 @@ def test_records_observed_together_say_what_they_say_one_by_one(closed_street: l
         parts = {name: messages.to_wire(spec, facts[name]) for name, spec in IN.items()}
         value = orjson.dumps({"network": NETWORK.hash, **parts}, option=orjson.OPT_SERIALIZE_NUMPY)
         records.append(Record(offset, now, value))
-    state = city.fresh(0)
+    state, together = city.fresh(0), city.fresh(0)
     one_by_one = [output for record in records for output in city.step(state, [record])]
-    assert city.step(city.fresh(0), records) == one_by_one
+    assert city.step(together, records) == one_by_one
+    assert last_moves(together) == last_moves(state)
     assert {"headways", "alerts"} <= {output.topic for output in one_by_one}
+
+
+def last_moves(state: CityState) -> dict[str, str]:
+    """When and where each vehicle moved last: what a stopped one is told by."""
+    alerts = state.parts["alerts"]
+    names = enumerate(state.fleet.names.to_list())
+    return {name: f"{alerts.moved_at[v]} {alerts.moved_m[v]}" for v, name in names}
 
 
 def test_every_alert_fits_the_wire(alerts: list[dict[str, Any]]) -> None:
